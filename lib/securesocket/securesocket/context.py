@@ -1,0 +1,288 @@
+"""Options, checked once, that make connections; stands in for tls.SSLContext.
+
+OPTIONS is the one table of what may be asked: the checks, the errors and docs/options.md read it.
+"""
+
+from certstore.compat import const, unix_time
+
+from .engine import engine
+
+_TLS_1_2 = const(0x0303)
+_TLS_1_3 = const(0x0304)
+_SHA256_BYTES = const(32)
+
+_VERSIONS = (("TLSv1.0", 0x0301), ("TLSv1.1", 0x0302), ("TLSv1.2", _TLS_1_2), ("TLSv1.3", _TLS_1_3))
+
+# Where a store is looked for when trust is not given: a frozen module, then files.
+STORE_MODULE = "securesocket_roots"
+STORE_FILES = ("/rom/roots.bin", "roots.bin", "/roots.bin", "/lib/roots.bin")
+
+# (name, what it takes, the engine's feature that it needs or None)
+OPTIONS = (
+    ("trust", "a CertStore, certificates in DER or PEM, a list of these; None with pins", None),
+    ("verify", "True, or False to turn verification off", None),
+    ("on_bad_certificate", "callable(certificate, failures) -> True to accept", None),
+    ("pins", "SHA-256 of public key infos, 32 bytes, hex or base64", None),
+    ("identity", "(certificate chain, private key), DER or PEM", None),
+    ("ciphers", "names of cipher suites, in order of preference", None),
+    ("min_version", '"TLSv1.2" or 0x0303', None),
+    ("max_version", '"TLSv1.2" or 0x0303', None),
+    ("server_name", "the name to verify and to send (SNI), where it is not the host", None),
+    ("alpn", "protocol names (RFC 7301)", "alpn"),
+    ("max_fragment_length", "512, 1024, 2048 or 4096 (RFC 6066 4)", "max_fragment_length"),
+    ("psk", "(identity, key) (RFC 4279)", "psk"),
+    ("now", "callable() -> seconds since 1970", "now"),
+)
+
+_DEFAULT = object()
+
+
+class SecureContext:
+    """SecureContext(**options): see OPTIONS. Raises ConfigurationError, UnsupportedFeature, FormatError,
+    StoreError. Reusable for any number of connections; holds no TLS state and nothing per root."""
+
+    def __init__(self, **options):
+        _check_names(options)
+        self.verify = options.get("verify", True)
+        self.on_bad_certificate = options.get("on_bad_certificate")
+        self.server_name = options.get("server_name")
+        self.pins = _pins(options.get("pins"))
+        self.identity = _identity(options.get("identity"))
+        self.ciphers = _ciphers(options.get("ciphers"))
+        _versions(options)
+        if self.verify is not True and self.verify is not False:
+            raise _refused("verify", repr(self.verify), "True or False")
+        if self.on_bad_certificate is not None and not callable(self.on_bad_certificate):
+            raise _refused("on_bad_certificate", repr(self.on_bad_certificate), "a callable")
+        if self.server_name is not None:
+            self.server_name = _host_name(self.server_name)
+        self.trust = self._trust(options) if self.verify else None
+
+    def _trust(self, options):
+        wanted = options.get("trust", _DEFAULT)
+        if wanted is None:
+            if not self.pins:
+                raise _conflict("trust=None without pins=", "pins, or a trust set")
+            if self.on_bad_certificate:
+                raise _conflict("trust=None with on_bad_certificate=", "a trust set")
+            return None
+        return _trust_set(_default_store() if wanted is _DEFAULT else wanted)
+
+    def __repr__(self):
+        if not self.verify:
+            return "<SecureContext verification off>"
+        return "<SecureContext %s%s%s>" % (
+            "pins only" if self.trust is None else "verified",
+            ", %d pins" % len(self.pins) if self.pins else "",
+            ", with identity" if self.identity else "",
+        )
+
+    def check(self, server_hostname):
+        """The server's name to use, after the checks that come before any connection. Raises ClockNotSet,
+        ConfigurationError."""
+        name = self.server_name or server_hostname
+        if name is not None:
+            name = _host_name(name)
+        if self.trust is None:
+            return name
+        if name is None:
+            from .errors import ConfigurationError
+
+            raise ConfigurationError("server-name")
+        floor = self.trust.floor()
+        if unix_time() < floor:
+            from .verdict import clock_not_set
+
+            raise clock_not_set(floor)
+        return name
+
+    def wrap_socket(self, sock, *, server_side=False, server_hostname=None, do_handshake_on_connect=True):
+        """A SecureSocket over `sock`, as tls.SSLContext.wrap_socket gives; takes its place wherever
+        MicroPython takes an ssl context. Options, clock and names are checked here; with
+        do_handshake_on_connect=False the handshake runs inside the first reads and writes."""
+        from .stream import SecureStream, refuse_second_connection
+
+        if server_side:
+            raise unsupported("server_side")
+        secured = SecureStream(self, server_hostname)
+        if do_handshake_on_connect:
+            secured._take(sock, None)
+        else:
+            refuse_second_connection(self)
+            secured._start(sock, False)
+        return secured
+
+
+def unsupported(name):
+    from .errors import UnsupportedFeature
+
+    return UnsupportedFeature("engine", found=name)
+
+
+def _refused(name, found, expected):
+    from .errors import ConfigurationError
+
+    return ConfigurationError("option-value", found="%s=%s" % (name, found), expected=expected)
+
+
+def _conflict(found, expected):
+    from .errors import ConfigurationError
+
+    return ConfigurationError("option-conflict", found=found, expected=expected)
+
+
+def _check_names(options):
+    for name, value in options.items():
+        for known, _, feature in OPTIONS:
+            if name == known:
+                if feature is not None and value is not None and feature not in engine.FEATURES:
+                    raise unsupported(name)
+                break
+        else:
+            from .errors import ConfigurationError
+
+            raise ConfigurationError("option-unknown", found=name, expected=", ".join(row[0] for row in OPTIONS))
+    if options.get("verify") is False:
+        for name in ("trust", "pins", "on_bad_certificate"):
+            if options.get(name) is not None:
+                raise _conflict("verify=False with %s=" % name, "one of them")
+
+
+def _versions(options):
+    """TLS 1.2 is what this engine speaks: a range that leaves it out is refused, not narrowed."""
+    for name in ("min_version", "max_version"):
+        value = options.get(name)
+        if value is None:
+            continue
+        for text, number in _VERSIONS:
+            if value == text or value == number:
+                break
+        else:
+            raise _refused(name, repr(value), ", ".join(text for text, _ in _VERSIONS))
+        if (number > _TLS_1_2) if name == "min_version" else (number < _TLS_1_2):
+            raise unsupported("%s=%s" % (name, text))
+
+
+def _ciphers(names):
+    if names is None:
+        return None
+    if isinstance(names, str):
+        names = names.split(":")
+    known = engine.cipher_names()
+    chosen = []
+    for name in names:
+        normal = name.replace("_", "-")
+        if normal not in known:
+            from .errors import ConfigurationError
+
+            raise ConfigurationError("cipher", found=name, expected="a name as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+        chosen.append(normal)
+    if not chosen:
+        raise _refused("ciphers", "an empty list", "at least one name")
+    return chosen
+
+
+def _host_name(name):
+    """A name as bytes cannot be compared with certificates, and a NUL would cut it short in C."""
+    if not isinstance(name, str) or not name or len(name) > 253 or any(not "!" <= char <= "~" for char in name):
+        raise _refused("server_name", repr(name), "an ASCII host name (xn-- for others) or an IP address")
+    return name[:-1] if name.endswith(".") else name
+
+
+def _pins(values):
+    if values is None:
+        return ()
+    if isinstance(values, (str, bytes)):
+        values = (values,)
+    pins = []
+    for value in values:
+        pin = _pin(value)
+        if pin is None:
+            raise _refused("pins", repr(value), "SHA-256 of a public key info: 32 bytes, 64 hex digits or base64")
+        pins.append(pin)
+    return tuple(pins)
+
+
+def _pin(value):
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value) if len(value) == _SHA256_BYTES else None
+    import binascii
+
+    text = value[7:] if value.startswith("sha256/") or value.startswith("sha256:") else value
+    try:
+        if len(text) == 2 * _SHA256_BYTES:
+            return binascii.unhexlify(text)
+        pin = binascii.a2b_base64(text)
+    except ValueError:
+        return None
+    return pin if len(pin) == _SHA256_BYTES else None
+
+
+def _identity(value):
+    if value is None:
+        return None
+    from .identity import load
+
+    return load(value)
+
+
+def _is_bytes(value):
+    return isinstance(value, (bytes, bytearray, memoryview))
+
+
+def _trust_set(wanted):
+    from certstore import pem
+    from certstore.store import CertStore
+
+    from .trust import TrustSet
+
+    stores = []
+    certificates = []
+    for item in wanted if isinstance(wanted, (list, tuple)) else (wanted,):
+        if isinstance(item, CertStore):
+            stores.append(item)
+        elif isinstance(item, str) or _is_bytes(item):
+            if pem.is_pem(item):
+                certificates += pem.decode(item, "CERTIFICATE")
+            else:
+                certificates.append(item)
+        else:
+            raise _refused("trust", repr(type(item)), OPTIONS[0][1])
+    if not any(len(store) for store in stores) and not certificates:
+        from .errors import ConfigurationError
+
+        raise ConfigurationError("trust-empty")
+    return TrustSet(stores, certificates)
+
+
+_store = None
+
+
+def _default_store():
+    """The store in flash; opened once, since it is read in place."""
+    global _store
+    if _store is None:
+        from certstore.store import CertStore
+
+        try:
+            source = __import__(STORE_MODULE).DATA
+        except ImportError as error:
+            if STORE_MODULE not in str(error):
+                raise
+            source = _store_file()
+        _store = CertStore(source)
+    return _store
+
+
+def _store_file():
+    import os
+
+    for path in STORE_FILES:
+        try:
+            os.stat(path)
+            return path
+        except OSError:
+            continue
+    from .errors import ConfigurationError
+
+    raise ConfigurationError("no-store", found="no module %s, no file %s" % (STORE_MODULE, ", ".join(STORE_FILES)))

@@ -1,0 +1,158 @@
+"""The engine of stock firmware: MicroPython's own tls module, TLS 1.2 (the only importer of it).
+
+mbedTLS reads its CA list when it verifies, not before, so the right anchor is loaded while the server's
+Certificate message passes (engine.tap): one handshake, whatever the number of roots.
+"""
+
+import tls
+
+from certstore.compat import const
+
+from .. import trust
+from ..path import Path
+from .tap import Tap
+
+# Options this engine cannot honour; see the engine's counterpart in the firmware.
+FEATURES = ()
+
+# Forward secrecy and authenticated encryption only (RFC 7525 4.2); all four are in every stock build.
+DEFAULT_CIPHERS = (
+    "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256",
+    "TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA256",
+    "TLS-ECDHE-ECDSA-WITH-AES-256-GCM-SHA384",
+    "TLS-ECDHE-RSA-WITH-AES-256-GCM-SHA384",
+)
+
+_REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
+
+
+def version():
+    """(major, minor, patch) of mbedTLS; (0, 0, 0) where the firmware does not tell."""
+    text = getattr(tls, "MBEDTLS_VERSION", "")
+    digits = [part for part in text.split(" ")[-1].split(".") if part.isdigit()]
+    return tuple(int(part) for part in digits) if len(digits) == 3 else (0, 0, 0)
+
+
+def cipher_names():
+    """Every cipher suite this build knows, by mbedTLS's name (the IANA name with - for _)."""
+    return tls.SSLContext(tls.PROTOCOL_TLS_CLIENT).get_ciphers()
+
+
+class Session:
+    """One TLS client connection over a stream, from its context to its last byte.
+
+    options: a SecureContext; accepted_leaf: DER that the caller has accepted by name, the only
+    certificate that this session then takes, or None.
+
+    step() until it returns 0; then `ssl` is the connection, and `path` tells what was verified.
+    """
+
+    def __init__(self, stream, options, server_hostname, accepted_leaf=None):
+        self.error = None
+        self.anchor_source = None
+        self.anchors_offered = 0
+        self.proposal = trust.NO_ANCHOR
+        self.accepted_leaf = accepted_leaf
+        self._options = options
+        self._hostname = server_hostname
+        self._one = bytearray(1)
+        self.path = Path(options.pins, options.trust is None)
+        self.context = context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+        context.set_ciphers(options.ciphers or DEFAULT_CIPHERS)
+        # CERT_NONE is never used: mbedTLS would show us no certificate.
+        strict = options.verify and options.trust is not None and accepted_leaf is None
+        context.verify_mode = tls.CERT_REQUIRED if strict else tls.CERT_OPTIONAL
+        context.verify_callback = self._seen
+        if options.identity is not None and accepted_leaf is None:
+            chain, key = options.identity
+            for certificate in chain:
+                context.load_cert_chain(certificate, key)
+        self.tap = Tap(stream, self)
+        self.ssl = context.wrap_socket(self.tap, server_hostname=server_hostname, do_handshake_on_connect=False)
+
+    def step(self):
+        """Runs the handshake as far as it goes: 0 when it is over, else what to wait for (POLLIN, POLLOUT).
+
+        Raises the typed error; the caller then closes `ssl` and the stream.
+        """
+        while True:
+            self.tap.want = 0
+            failure = None
+            count = None
+            try:
+                count = self.ssl.readinto(self._one)
+            except Exception as error:
+                failure = error
+            if self.tap.over:
+                self.accept()
+                self._release()
+                return 0
+            if failure is not None or count is not None or self.tap.error is not None:
+                # A count is the end of the stream, or data before Finished: no handshake either.
+                from ..verdict import explain
+
+                raise explain(self, failure, self._options, self._hostname)
+            if self.tap.want:
+                return self.tap.want
+
+    def _release(self):
+        self.tap.release()
+        self.context = None
+
+    @property
+    def names(self):
+        """The verified path; an exact certificate is its own anchor, for its issuers were not asked."""
+        return self.path.names[:1] if self.proposal == trust.EXACT else self.path.names
+
+    @property
+    def source(self):
+        return "store" if self.anchor_source is not None else "certificate"
+
+    # Called by the tap, inside mbedTLS.
+
+    def certificate(self, data, start, stop):
+        """Offers anchors for the chain that passes; False: mbedTLS has to read its authmode again."""
+        options = self._options
+        if self.tap.reader.fragmented and (0, 0, 0) < version() < (3, 6, 3):
+            from ..errors import UnsupportedFeature
+
+            raise UnsupportedFeature("fragmented", found="mbedTLS %d.%d.%d" % version())
+        if not options.verify or options.trust is None or self.accepted_leaf is not None:
+            return True
+        self.proposal = options.trust.propose(data, start, stop, self._offer)
+        self.path.unanchored = self.proposal == trust.NO_ANCHOR
+        if self.proposal != trust.EXACT:
+            return True
+        self.context.verify_mode = tls.CERT_OPTIONAL
+        return False
+
+    def _offer(self, der, source):
+        self.context.load_verify_locations(der)
+        self.anchors_offered += 1
+        self.anchor_source = source
+
+    def accept(self):
+        """Raises unless the path that mbedTLS has verified is what the caller asked for."""
+        path = self.path
+        options = self._options
+        if (
+            self.proposal == trust.ANCHORS
+            and self.anchors_offered
+            and self.accepted_leaf is None
+            and path.leaf is not None
+            and (path.pinned or not options.pins)
+        ):
+            return
+        from ..verdict import judge
+
+        judge(self, options, self._hostname)
+
+    def _seen(self, der, depth):
+        # Called by mbedTLS: an exception here would leak its memory for good.
+        try:
+            self.path.add(der, depth)
+            return 0
+        except Exception as error:
+            self.error = error
+            return _REFUSED
+

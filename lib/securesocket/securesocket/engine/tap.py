@@ -1,0 +1,197 @@
+"""The stream between the socket and mbedTLS while the handshake runs.
+
+Contract: an exception never crosses mbedTLS's C frames: it is kept in `error`, and no further byte
+passes in either direction. Buffers are mbedTLS's own record memory, valid only during the call.
+"""
+
+import io
+import select
+
+from certstore.compat import const
+
+from .. import handshake
+
+# MP_STREAM_* of py/stream.h; POLLIN and POLLOUT have the same numbers on every port.
+_IOCTL_POLL = const(3)
+_IOCTL_CLOSE = const(4)
+_EIO = const(5)
+_EINVAL = const(22)
+
+POLLIN = const(1)
+POLLOUT = const(4)
+
+_ALERT = const(21)
+_HANDSHAKE = const(22)
+_CHANGE_CIPHER_SPEC = const(20)
+_PLAIN_ALERT_RECORD = const(7)
+
+
+class Tap(io.IOBase):
+    """Passes bytes between `stream` and mbedTLS, and shows the server's flight to `watcher`.
+
+    watcher.certificate(data, start, stop): called when the whole Certificate message has arrived and
+    before mbedTLS gets its last byte; returns False to have that last piece delivered again (mbedTLS
+    then reads its authmode anew). watcher.accept(): called before the first record that leaves after
+    the server's flight, that is after mbedTLS has verified the certificate. Both may raise.
+
+    want: POLLIN or POLLOUT that the handshake waits for, 0 when it can go on at once. over: mbedTLS has
+    accepted the server's Finished. wait(events): if set, blocks until the stream is ready, or raises.
+    """
+
+    def __init__(self, stream, watcher):
+        self.stream = stream
+        self.reader = handshake.HandshakeReader()
+        self.want = POLLOUT
+        self.wait = None
+        self.error = None
+        self.over = False
+        self.closed_by_peer = False
+        self.alert_sent = -1
+        self.last_sent = -1
+        self._watcher = watcher
+        self._finished = False
+        self._accepted = False
+        self._held = None
+        self._sent_left = 0
+        self._sent_encrypted = False
+        self._poller = select.poll()
+        self._poller.register(stream, POLLIN)
+
+    def poll(self, events):
+        """Which of `events` (POLLIN, POLLOUT), or which errors, the stream has now."""
+        self._poller.modify(self.stream, events)
+        for entry in self._poller.ipoll(0):
+            return entry[1]
+        return 0
+
+    def poll_wait(self, events, timeout_ms):
+        """poll(), but waits up to timeout_ms (-1: for ever)."""
+        self._poller.modify(self.stream, events)
+        for entry in self._poller.ipoll(timeout_ms):
+            return entry[1]
+        return 0
+
+    def ioctl(self, request, arg):
+        if request == _IOCTL_POLL:
+            return self.poll(arg)
+        if request == _IOCTL_CLOSE:
+            self.stream.close()
+            return 0
+        return -_EINVAL
+
+    def readinto(self, buf):
+        if self.error is not None:
+            return -_EIO
+        try:
+            return self._read(buf)
+        except Exception as error:  # kept and raised by the engine: it must not cross C frames
+            self.error = error
+            return -_EIO
+
+    def write(self, buf):
+        if self.error is not None:
+            return -_EIO
+        try:
+            return self._write(buf)
+        except Exception as error:  # as in readinto
+            self.error = error
+            return -_EIO
+
+    def release(self):
+        """The handshake is over: from now on mbedTLS talks to the stream's own methods."""
+        self.readinto = self.stream.readinto
+        self.write = self.stream.write
+        self.reader = self.wait = self._watcher = None
+
+    def _read(self, buf):
+        if self._finished:
+            # mbedTLS asks for a byte after Finished only once it has accepted Finished.
+            self.over = True
+            self.want = POLLIN
+            return None
+        if self._held is not None:
+            have = len(self._held)
+            buf[:have] = self._held
+            self._held = None
+            return have
+        have = self._fill(buf)
+        if not have:
+            self.closed_by_peer = have == 0
+            return have
+        if self._watch(buf, have):
+            return have
+        # mbedTLS reads its authmode when it starts on a message: have it start again on this one.
+        self._held = bytes(memoryview(buf)[:have])
+        self.want = 0
+        return None
+
+    def _fill(self, buf):
+        size = len(buf)
+        have = 0
+        while True:
+            count = self.stream.readinto(memoryview(buf)[have:] if have else buf)
+            if count is None:
+                self.want = POLLIN
+                if self.wait is None:
+                    return have or None
+                self.wait(POLLIN)
+            elif count == 0:
+                return have
+            else:
+                have += count
+                # A whole record can be read where it lies; without `wait` it comes as it comes.
+                if have == size or self.wait is None:
+                    return have
+
+    def _watch(self, data, end):
+        reader = self.reader
+        deliver = True
+        pos = 0
+        while pos < end:
+            pos = reader.receive(data, pos, end)
+            event = reader.event
+            if event == handshake.CERTIFICATE:
+                deliver = self._watcher.certificate(reader.message, reader.start, reader.stop)
+            elif event == handshake.SERVER_HELLO:
+                if handshake.is_tls13(reader.message, reader.start, reader.stop):
+                    from ..errors import UnsupportedFeature
+
+                    raise UnsupportedFeature("tls13")
+            elif event == handshake.FINISHED:
+                self._finished = True
+            elif event == handshake.NOT_TLS or event == handshake.OVERSIZE:
+                raise _unreadable(reader, event)
+        return deliver
+
+    def _write(self, buf):
+        kind = buf[0]
+        starts = self._sent_left == 0
+        if starts and kind != _ALERT and not self._accepted and self.reader.last >= 0:
+            self._watcher.accept()
+            self._accepted = True
+        count = self.stream.write(buf)
+        if count is None:
+            self.want = POLLOUT
+            return None
+        if starts:
+            self._sent_left = len(buf)
+            if kind == _CHANGE_CIPHER_SPEC:
+                self._sent_encrypted = True
+            elif not self._sent_encrypted:
+                if kind == _HANDSHAKE:
+                    self.last_sent = buf[5]
+                elif kind == _ALERT and len(buf) == _PLAIN_ALERT_RECORD:
+                    self.alert_sent = buf[6]
+        self._sent_left -= count
+        return count
+
+
+def _unreadable(reader, event):
+    from ..errors import HandshakeError
+
+    if event == handshake.NOT_TLS:
+        return HandshakeError("not-tls", found="the bytes %s" % bytes(reader.header).hex())
+    return HandshakeError(
+        "certificate-limit",
+        found="a handshake message of more than %d bytes" % handshake.MAX_CERTIFICATE_MESSAGE,
+    )

@@ -1,0 +1,259 @@
+"""What passes on the wire before encryption starts, read as it goes by (RFC 5246 6.2, 7.4).
+
+Pure: bytes in, events out; no socket, no clock, no judgement. mbedTLS remains the one that checks the
+handshake; this reader only names what it saw and finds the server's certificates in it.
+"""
+
+from certstore.compat import const
+
+# Events of HandshakeReader.receive
+NONE = const(0)
+SERVER_HELLO = const(1)
+CERTIFICATE = const(2)
+ALERT = const(3)
+FINISHED = const(4)
+NOT_TLS = const(5)
+OVERSIZE = const(6)
+
+# RFC 5246 6.2.1 ContentType
+_CHANGE_CIPHER_SPEC = const(20)
+_ALERT = const(21)
+_HANDSHAKE = const(22)
+_APPLICATION_DATA = const(23)
+
+# RFC 5246 7.4 HandshakeType
+_HS_SERVER_HELLO = const(2)
+_HS_CERTIFICATE = const(11)
+
+_RECORD_HEADER = const(5)
+_MESSAGE_HEADER = const(4)
+
+# A Certificate message as large as one record may be (RFC 5246 6.2.1); mbedTLS's buffer holds no more.
+MAX_CERTIFICATE_MESSAGE = const(16384)
+# mbedTLS stops at MBEDTLS_X509_MAX_INTERMEDIATE_CA (8) between leaf and root.
+MAX_CERTIFICATES = const(10)
+# A ServerHello is 2+32+1+32+2+1 bytes and its extensions; more than this is nobody's.
+_MAX_SERVER_HELLO = const(1024)
+
+_MESSAGES = (
+    (0, "HelloRequest"),
+    (1, "ClientHello"),
+    (2, "ServerHello"),
+    (4, "NewSessionTicket"),
+    (11, "Certificate"),
+    (12, "ServerKeyExchange"),
+    (13, "CertificateRequest"),
+    (14, "ServerHelloDone"),
+    (15, "CertificateVerify"),
+    (16, "ClientKeyExchange"),
+    (20, "Finished"),
+    (22, "CertificateStatus"),
+)
+
+# RFC 5246 7.2, RFC 6066 9, RFC 7301 3.2
+_ALERTS = (
+    (0, "close_notify"),
+    (10, "unexpected_message"),
+    (20, "bad_record_mac"),
+    (21, "decryption_failed"),
+    (22, "record_overflow"),
+    (30, "decompression_failure"),
+    (40, "handshake_failure"),
+    (42, "bad_certificate"),
+    (43, "unsupported_certificate"),
+    (44, "certificate_revoked"),
+    (45, "certificate_expired"),
+    (46, "certificate_unknown"),
+    (47, "illegal_parameter"),
+    (48, "unknown_ca"),
+    (49, "access_denied"),
+    (50, "decode_error"),
+    (51, "decrypt_error"),
+    (70, "protocol_version"),
+    (71, "insufficient_security"),
+    (80, "internal_error"),
+    (86, "inappropriate_fallback"),
+    (90, "user_canceled"),
+    (100, "no_renegotiation"),
+    (109, "missing_extension"),
+    (110, "unsupported_extension"),
+    (112, "unrecognized_name"),
+    (113, "bad_certificate_status_response"),
+    (115, "unknown_psk_identity"),
+    (116, "certificate_required"),
+    (120, "no_application_protocol"),
+)
+
+
+def _name(table, number):
+    for key, name in table:
+        if key == number:
+            return name
+    return str(number)
+
+
+def message_name(number):
+    """Name of a HandshakeType, or its number as text."""
+    return _name(_MESSAGES, number)
+
+
+def alert_name(number):
+    """Name of an AlertDescription, or its number as text."""
+    return _name(_ALERTS, number)
+
+
+class HandshakeReader:
+    """Follows one direction of a TLS 1.2 handshake.
+
+    Feed it every byte in order with receive(). A message that lies whole in the piece given is read in
+    place; one that arrives in pieces is collected, and only ServerHello and Certificate are.
+
+    event: what the last receive() ended on; message, start, stop: where that message's body is (valid
+    until the next receive); last: HandshakeType last seen or -1; alert: AlertDescription or -1;
+    fragmented: the message crossed a record boundary; encrypted: ChangeCipherSpec has passed.
+    """
+
+    def __init__(self):
+        self.event = NONE
+        self.last = -1
+        self.alert = -1
+        self.encrypted = False
+        self.fragmented = False
+        self.message = None
+        self.start = 0
+        self.stop = 0
+        self.header = bytearray(_RECORD_HEADER)
+        self._header_have = 0
+        self._type = 0
+        self._record_left = 0
+        self._message_header = 0  # type and length as they arrive, 32 bits at most, in two parts
+        self._message_have = 0
+        self._message_type = 0
+        self._message_left = 0
+        self._collected = None
+        self._collected_have = 0
+
+    def receive(self, data, pos, end):
+        """Reads data[pos:end] until it is used up or an event is found; returns the new position."""
+        self.event = NONE
+        self.message = None
+        while pos < end and self.event == NONE:
+            if self._header_have < _RECORD_HEADER:
+                self.header[self._header_have] = data[pos]
+                self._header_have += 1
+                pos += 1
+                if self._header_have == _RECORD_HEADER:
+                    self._begin_record()
+                continue
+            stop = min(end, pos + self._record_left)
+            if self._type == _HANDSHAKE and not self.encrypted:
+                used = self._handshake(data, pos, stop) - pos
+            else:
+                if self._type == _ALERT and not self.encrypted and stop - pos == self._record_left:
+                    # level, description: the last byte names the alert
+                    self.alert = data[stop - 1]
+                    self.event = ALERT
+                used = stop - pos
+            pos += used
+            self._record_left -= used
+            if self._record_left == 0:
+                self._end_record()
+        return pos
+
+    def _begin_record(self):
+        header = self.header
+        self._type = header[0]
+        self._record_left = header[3] << 8 | header[4]
+        if header[1] != 3 or not _CHANGE_CIPHER_SPEC <= self._type <= _APPLICATION_DATA:
+            self.event = NOT_TLS
+        elif self._message_have or self._message_left:
+            self.fragmented = True
+        if self._record_left == 0:
+            self._end_record()
+
+    def _end_record(self):
+        self._header_have = 0
+        if self._type == _CHANGE_CIPHER_SPEC:
+            self.encrypted = True
+        elif self._type == _HANDSHAKE and self.encrypted:
+            self.last = 20
+            self.event = FINISHED
+
+    def _handshake(self, data, pos, stop):
+        while pos < stop:
+            if self._message_left == 0:
+                pos = self._begin_message(data, pos, stop)
+                if self.event != NONE:
+                    return pos
+                continue
+            size = min(stop - pos, self._message_left)
+            self._message_left -= size
+            wanted = self._message_type == _HS_SERVER_HELLO or self._message_type == _HS_CERTIFICATE
+            if wanted:
+                if self._collected is None and self._message_left == 0:
+                    self.message, self.start, self.stop = data, pos, pos + size
+                else:
+                    self._collect(data, pos, size)
+                    self.message, self.start, self.stop = self._collected, 0, self._collected_have
+            pos += size
+            if self._message_left == 0:
+                self._message_have = 0
+                if wanted:
+                    self._collected = None
+                    self.event = SERVER_HELLO if self._message_type == _HS_SERVER_HELLO else CERTIFICATE
+                    return pos
+        return pos
+
+    def _begin_message(self, data, pos, stop):
+        while pos < stop and self._message_have < _MESSAGE_HEADER:
+            if self._message_have == 0:
+                self._message_type = data[pos]
+                self._message_header = 0
+                self.fragmented = False
+            else:
+                self._message_header = self._message_header << 8 | data[pos]
+            self._message_have += 1
+            pos += 1
+        if self._message_have == _MESSAGE_HEADER:
+            self.last = self._message_type
+            self._message_left = self._message_header
+            limit = _MAX_SERVER_HELLO if self.last == _HS_SERVER_HELLO else MAX_CERTIFICATE_MESSAGE
+            if self._message_left > limit:
+                self.event = OVERSIZE
+            elif self._message_left == 0:
+                self._message_have = 0
+        return pos
+
+    def _collect(self, data, pos, size):
+        if self._collected is None:
+            self._collected = bytearray(size + self._message_left)
+            self._collected_have = 0
+        have = self._collected_have
+        self._collected[have : have + size] = memoryview(data)[pos : pos + size]
+        self._collected_have = have + size
+
+
+def is_tls13(data, start, stop):
+    """Whether a ServerHello body at data[start:stop] selects TLS 1.3 (RFC 8446 4.1.3, 4.2.1)."""
+    pos = start + 34
+    if pos >= stop:
+        return False
+    pos += 1 + data[pos] + 3
+    if pos + 2 > stop:
+        return False
+    pos += 2
+    while pos + 4 <= stop:
+        kind = data[pos] << 8 | data[pos + 1]
+        size = data[pos + 2] << 8 | data[pos + 3]
+        if kind == 43 and size == 2 and pos + 6 <= stop:
+            return data[pos + 4] == 3 and data[pos + 5] >= 4
+        pos += 4 + size
+    return False
+
+
+def next_certificate(data, pos, stop):
+    """Where the certificate whose 3-byte length stands at pos ends (RFC 5246 7.4.2), or -1 if it is cut."""
+    if pos + 3 > stop:
+        return -1
+    end = pos + 3 + (data[pos] << 16 | data[pos + 1] << 8 | data[pos + 2])
+    return end if pos + 3 < end <= stop else -1

@@ -1,0 +1,142 @@
+"""SecureSocket: opens the connection itself, and may open it again for on_bad_certificate."""
+
+import socket
+from time import ticks_diff, ticks_ms
+
+from certstore.compat import const
+from certstore.errors import SecureSocketError
+
+from .stream import SecureStream
+
+_POLLOUT = const(4)
+_POLLERR_OR_HUP = const(24)
+
+# EINPROGRESS, EALREADY, EAGAIN in the numbers of Linux and lwIP (115, 114, 11) and of ESP-IDF (119, 120).
+_CONNECTING = (115, 114, 11, 119, 120)
+_EISCONN = (106, 127)
+_ENOMEM = const(12)
+
+DEFAULT_TIMEOUT_MS = const(30000)
+
+
+class SecureSocket(SecureStream):
+    """SecureSocket(host, port): connects, verifies, blocks. secure: a dict of SecureContext's options, or
+    a SecureContext.
+
+    timeout_ms bounds connecting and the handshake together (getaddrinfo comes before: MicroPython cannot
+    bound it); None waits for ever. Afterwards reads and writes wait as those of any socket do. Raises
+    SecureSocketError in all its forms.
+    """
+
+    def __init__(self, host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS, *, _blocking=True):
+        super().__init__(secure, host)
+        self._timeout_ms = timeout_ms
+        self._info = None
+        if _blocking:
+            self._run(self._open(host, port, True))
+            self._inner.setblocking(True)
+
+    @staticmethod
+    async def open(host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
+        """The same under asyncio; what it returns serves asyncio.StreamReader and StreamWriter."""
+        opened = SecureSocket(host, port, secure, timeout_ms, _blocking=False)
+        await opened._run_async(opened._open(host, port, False))
+        return opened
+
+    @staticmethod
+    def wrap(stream, server_hostname=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
+        """TLS over a stream that is open already (a socket after STARTTLS, a UART, a user's stream); blocks
+        for the handshake and returns a SecureStream. On failure the stream is closed."""
+        secured = SecureStream(secure, server_hostname)
+        secured._take(stream, timeout_ms)
+        return secured
+
+    @property
+    def remote_address(self):
+        """(address, port) of the peer, or None before the connection."""
+        if self._info is None:
+            return None
+        address = self._info[-1]
+        if isinstance(address, tuple):
+            return address[:2]
+        # The Unix port keeps a raw sockaddr.
+        family, address, port = socket.sockaddr(address)[:3]
+        return socket.inet_ntop(family, address), port
+
+    def _open(self, host, port, waits):
+        """Generator: from the host's name to an open connection."""
+        yield from self._connect(host, port)
+        self._start(self._inner, waits)
+        try:
+            yield from self._handshake()
+            return
+        except SecureSocketError as error:
+            if not self._is_accepted(error):
+                raise
+            refused = error
+        # mbedTLS forgets a refused handshake: the leaf that the caller accepted has to be shown again.
+        self._drop()
+        yield from self._connect_to(self._info)
+        self._start(self._inner, waits, bytes(refused.certificate.der))
+        yield from self._handshake()
+        self.authorization_error = refused
+
+    def _is_accepted(self, error):
+        """Asks on_bad_certificate; only about a certificate, and only True is a yes."""
+        decide = self._context.on_bad_certificate
+        if decide is None:
+            return False
+        from .errors import CertificateError
+
+        if not isinstance(error, CertificateError) or error.certificate is None:
+            return False
+        return decide(error.certificate, error.failures) is True
+
+    def _connect(self, host, port):
+        started = ticks_ms()
+        self.report.stage = "resolve"
+        try:
+            found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        except OSError as error:
+            raise _unreachable("resolve", "%s (%r)" % (host, error))
+        resolved = ticks_ms()
+        self.report.resolve_ms = ticks_diff(resolved, started)
+        self.report.stage = "connect"
+        self._deadline(self._timeout_ms)
+        failure = None
+        for info in found:
+            try:
+                yield from self._connect_to(info)
+                self.report.connect_ms = ticks_diff(ticks_ms(), resolved)
+                return
+            except OSError as error:
+                if isinstance(error, SecureSocketError):
+                    raise
+                failure = error
+                self._drop()
+        raise _unreachable("connect", "%s port %s: %r" % (host, port, failure))
+
+    def _connect_to(self, info):
+        self._info = info
+        self._inner = inner = socket.socket(info[0], info[1], info[2])
+        inner.setblocking(False)
+        try:
+            inner.connect(info[-1])
+            return
+        except OSError as error:
+            if error.errno not in _CONNECTING:
+                raise
+        yield _POLLOUT
+        if self._poll_inner(_POLLOUT) & _POLLERR_OR_HUP:
+            # A second connect reports why the first one failed.
+            try:
+                inner.connect(info[-1])
+            except OSError as error:
+                if error.errno not in _EISCONN:
+                    raise
+
+
+def _unreachable(code, found):
+    from .errors import HandshakeError
+
+    return HandshakeError(code, found=found)

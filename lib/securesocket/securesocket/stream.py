@@ -1,0 +1,293 @@
+"""A TLS connection over any stream, verified before its first byte is handed out.
+
+The steps are generators that yield the events they wait for (POLLIN, POLLOUT); the blocking front and
+the asyncio front differ only in how they wait.
+"""
+
+import io
+import select
+from time import ticks_add, ticks_diff, ticks_ms
+
+from certstore.certificate import Certificate
+from certstore.compat import const
+from certstore.errors import SecureSocketError
+
+from .context import SecureContext
+from .engine import engine
+from .report import Report
+
+_POLLIN = const(1)
+_POLLERR = const(8)
+_IOCTL_POLL = const(3)
+_IOCTL_CLOSE = const(4)
+_EINVAL = const(22)
+
+
+class SecureStream(io.IOBase):
+    """A TLS connection over a stream that something else opened.
+
+    Once the handshake is over, read, readinto, readline and write are mbedTLS's own bound methods. An
+    error latches: the same one is raised for ever.
+    """
+
+    def __init__(self, secure, server_hostname):
+        self._context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
+        self._hostname = self._context.check(server_hostname)
+        self._inner = None
+        self._session = None
+        self._ssl = None
+        self._poller = None
+        self._path = None
+        self._error = None
+        self._deadline_ms = None
+        self._timeout_ms = None
+        self.authorized = False
+        self.authorization_error = None
+        self.report = Report()
+
+    # What a connection is asked.
+
+    def cipher(self):
+        """(name of the cipher suite, TLS version)."""
+        return (self.report.cipher, self.report.version)
+
+    def version(self):
+        """The negotiated version, "TLSv1.2"."""
+        return self.report.version
+
+    @property
+    def peer_certificate(self):
+        """The server's certificate as mbedTLS parsed it (certstore.certificate.Certificate), or None."""
+        leaf = self._path.leaf if self._path else None
+        return None if leaf is None else Certificate(leaf)
+
+    def __repr__(self):
+        state = self.report.stage
+        if self.authorized:
+            state += ", verified"
+        elif self._ssl is not None:
+            state += ", NOT verified"
+        return "<%s %s %s>" % (type(self).__name__, self._hostname, state)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close()
+
+    # The stream, until the handshake is over; _established puts mbedTLS's methods in their place.
+
+    def read(self, size=-1):
+        return self._ssl.read(size) if self._advance() else None
+
+    def readinto(self, buf, size=-1):
+        if not self._advance():
+            return None
+        return self._ssl.readinto(buf) if size < 0 else self._ssl.readinto(buf, size)
+
+    def readline(self, size=-1):
+        return self._ssl.readline(size) if self._advance() else None
+
+    def write(self, buf):
+        return self._ssl.write(buf) if self._advance() else None
+
+    def setblocking(self, flag):
+        self._inner.setblocking(flag)
+
+    def settimeout(self, seconds):
+        """How long a read or write may wait for the peer, on ports whose sockets know it."""
+        self._inner.settimeout(seconds)
+
+    def ioctl(self, request, arg):
+        if request == _IOCTL_POLL:
+            return self._poll(arg)
+        if request == _IOCTL_CLOSE:
+            self.close()
+            return 0
+        return -_EINVAL
+
+    def close(self):
+        """Closes the connection and the stream below; a second call does nothing."""
+        if self._error is None:
+            self._error = SecureSocketError("closed")
+        self._drop()
+
+    # Inside.
+
+    def _poll(self, events):
+        if self._error is not None:
+            # Awake whoever waits: the next call raises.
+            return events | _POLLERR
+        if self._ssl is None:
+            want = self._session.tap.want
+            found = self._session.tap.poll(want) if want else events
+            # Any direction that the handshake waits for lets the caller go on, whichever it asked for.
+            return events | found if found else 0
+        self._poller.modify(self._ssl, events)
+        for entry in self._poller.ipoll(0):
+            return entry[1]
+        return 0
+
+    def _start(self, stream, waits, accepted_leaf=None):
+        self.report.stage = "handshake"
+        self._inner = stream
+        self._session = engine.Session(stream, self._context, self._hostname, accepted_leaf)
+        if waits:
+            self._session.tap.wait = self._wait
+
+    def _take(self, stream, timeout_ms):
+        """The blocking handshake over a stream that was opened elsewhere."""
+        refuse_second_connection(self._context)
+        self._deadline(timeout_ms)
+        switches = hasattr(stream, "setblocking")
+        if switches:
+            stream.setblocking(False)
+        self._start(stream, True)
+        self._run(self._handshake())
+        if switches:
+            stream.setblocking(True)
+
+    def _advance(self):
+        """Whether the handshake is over; runs it as far as it goes. Only until _established."""
+        if self._error is not None:
+            raise self._error
+        try:
+            if self._session.step():
+                return False
+            self._established()
+            return True
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def _established(self):
+        session = self._session
+        report = self.report
+        ssl = session.ssl
+        context = self._context
+        self._path = path = session.path
+        report.cipher, report.version = ssl.cipher()
+        report.stage = "open"
+        if context.verify and session.accepted_leaf is None:
+            self.authorized = True
+            if context.trust is not None:
+                report.verified(session.names, session.source)
+        elif not context.verify:
+            self.authorization_error = _verification_off()
+        self._ssl = ssl
+        self._session = None
+        self._poller = select.poll()
+        self._poller.register(ssl, _POLLIN)
+        self.read = ssl.read
+        self.readinto = ssl.readinto
+        self.readline = ssl.readline
+        self.write = ssl.write
+
+    def _fail(self, error):
+        self._error = error if isinstance(error, SecureSocketError) else SecureSocketError("closed")
+        self.report.error = error
+        self._drop()
+
+    def _drop(self):
+        ssl, self._ssl = self._ssl, None
+        session, self._session = self._session, None
+        inner, self._inner = self._inner, None
+        if ssl is not None:
+            del self.read, self.readinto, self.readline, self.write
+        elif session is not None:
+            ssl = session.ssl
+            self._path = session.path
+        if ssl is not None:
+            ssl.close()
+        if inner is not None:
+            inner.close()
+
+    def _handshake(self):
+        """Generator: the handshake over the stream of _start."""
+        started = ticks_ms()
+        while True:
+            want = self._session.step()
+            if not want:
+                break
+            yield want
+        self.report.handshake_ms = ticks_diff(ticks_ms(), started)
+        self._established()
+
+    def _deadline(self, timeout_ms):
+        self._timeout_ms = timeout_ms
+        if timeout_ms is not None:
+            self._deadline_ms = ticks_add(ticks_ms(), timeout_ms)
+
+    def _wait(self, events):
+        """Blocks until the stream has one of `events`. Raises HandshakeTimeout."""
+        left = -1
+        if self._deadline_ms is not None:
+            left = max(0, ticks_diff(self._deadline_ms, ticks_ms()))
+        poller = select.poll()
+        poller.register(self._inner, events)
+        for _ in poller.ipoll(left):
+            return
+        raise self._timeout()
+
+    def _poll_inner(self, events):
+        poller = select.poll()
+        poller.register(self._inner, events)
+        for entry in poller.ipoll(0):
+            return entry[1]
+        return 0
+
+    def _timeout(self):
+        from .errors import HandshakeTimeout
+
+        return HandshakeTimeout("timeout", self.report.stage, self._timeout_ms)
+
+    def _run(self, steps):
+        """The blocking front."""
+        try:
+            for events in steps:
+                self._wait(events)
+        except BaseException as error:  # also Ctrl-C: no socket stays open behind it
+            self._fail(error)
+            raise
+
+    async def _run_async(self, steps):
+        """The asyncio front."""
+        import asyncio
+
+        try:
+            if self._timeout_ms is None:
+                await self._await_each(steps)
+            else:
+                await asyncio.wait_for_ms(self._await_each(steps), self._timeout_ms)
+        except asyncio.TimeoutError:
+            error = self._timeout()
+            self._fail(error)
+            raise error
+        except BaseException as error:  # also a cancelled task
+            self._fail(error)
+            raise
+
+    async def _await_each(self, steps):
+        for events in steps:
+            await _ready(self._inner, events)
+
+
+def _ready(stream, events):
+    """Awaitable: the stream has one of `events`. asyncio has no public way to wait for a plain stream."""
+    from asyncio import core
+
+    yield core._io_queue.queue_read(stream) if events == _POLLIN else core._io_queue.queue_write(stream)
+
+
+def refuse_second_connection(context):
+    """on_bad_certificate needs one on this engine; a stream opened elsewhere cannot be opened again."""
+    if context.on_bad_certificate is not None:
+        from .errors import UnsupportedFeature
+
+        raise UnsupportedFeature("reconnect")
+
+
+def _verification_off():
+    from .errors import CertificateError
+
+    return CertificateError("verification-off")

@@ -1,0 +1,140 @@
+"""Which trust anchors are offered to mbedTLS, and what a verified path must still satisfy.
+
+Verified, in this order (each by mbedTLS, in CERT_REQUIRED mode, unless it says otherwise):
+  1. the clock is not before the store's build time, or the newest anchor's notBefore (here, before connecting)
+  2. a path from the server's certificate to an offered anchor: names, signatures, CA flag, pathLen, keyCertSign
+  3. notBefore and notAfter of every certificate of the path
+  4. key sizes, curves and hashes (mbedTLS's default profile: RSA 2048, P-256, SHA-256 and up)
+  5. the host name, against subjectAltName, or against the CN of a certificate that has none
+  6. keyUsage and extendedKeyUsage of the server's certificate
+  7. pins, if any: one key of the verified path is among them (here)
+  8. that the server holds the certificate's key (ServerKeyExchange's signature), and Finished
+
+Not verified: revocation (CRL, OCSP), certificate transparency, name constraints of intermediates
+(mbedTLS refuses them when critical), policies; with trust=None: anything but the pinned key.
+
+This module only proposes. Anchors are chosen from bytes that the peer sent in the clear; if they are
+wrong ones mbedTLS says no, and nothing here turns that into a yes.
+"""
+
+from certstore.certificate import Certificate
+from certstore.compat import const
+from certstore.names import same_name, subject_hash
+
+from .handshake import MAX_CERTIFICATES, next_certificate
+
+_CERTIFICATE_LIST_HEADER = const(3)
+
+# Results of TrustSet.propose
+NO_ANCHOR = const(0)
+ANCHORS = const(1)
+EXACT = const(2)
+UNREADABLE = const(3)
+TOO_MANY = const(4)
+
+
+class TrustSet:
+    """Anchors from stores and from single certificates, searched by subject and key identifier.
+
+    stores: CertStore objects; certificates: DER. Holds nothing per root of a store.
+    """
+
+    def __init__(self, stores, certificates):
+        self._stores = stores
+        self._own = [(subject_hash(Certificate(der).subject), der) for der in certificates]
+
+    def floor(self):
+        """The time that the clock must have passed, in seconds since 1970 (0 where nothing tells)."""
+        times = [store.build_time for store in self._stores]
+        times += [Certificate(der).not_before for _, der in self._own]
+        return max(times) if times else 0
+
+    def propose(self, data, start, stop, load):
+        """Chooses anchors for the certificate_list at data[start:stop] (RFC 5246 7.4.2).
+
+        Calls load(der, source) for each anchor to offer, and returns ANCHORS; NO_ANCHOR if no
+        certificate of the list has any; EXACT if the first certificate itself is trusted but not
+        self-issued, which mbedTLS cannot express; UNREADABLE or TOO_MANY otherwise. Raises
+        FormatError, StoreError.
+        """
+        view = memoryview(data)
+        pos = start + _CERTIFICATE_LIST_HEADER
+        if pos >= stop or pos + (data[start] << 16 | data[start + 1] << 8 | data[start + 2]) != stop:
+            return UNREADABLE
+        count = 0
+        result = NO_ANCHOR
+        while pos < stop:
+            end = next_certificate(data, pos, stop)
+            if end < 0:
+                return UNREADABLE
+            if count == MAX_CERTIFICATES:
+                return TOO_MANY
+            if result == NO_ANCHOR:
+                certificate = Certificate(view[pos + 3 : end])
+                if count == 0:
+                    result = self._propose_itself(certificate, load)
+                if result == NO_ANCHOR:
+                    result = self._propose_issuers(certificate, load)
+            pos = end
+            count += 1
+        if result == NO_ANCHOR:
+            # A miss is only believed of a store whose every byte has been checked.
+            for store in self._stores:
+                if not store.verified:
+                    store.verify()
+        return result
+
+    def _propose_itself(self, certificate, load):
+        for der, source in self._named(certificate.subject, None):
+            if der == certificate.der:
+                if not same_name(certificate.issuer, certificate.subject):
+                    return EXACT
+                load(der, source)
+                return ANCHORS
+        return NO_ANCHOR
+
+    def _propose_issuers(self, certificate, load):
+        result = NO_ANCHOR
+        for der, source in self.issuers(certificate.issuer, certificate.aki):
+            load(der, source)
+            result = ANCHORS
+        return result
+
+    def issuers(self, name, key_identifier):
+        """Yields (DER, store or None) of the CA anchors with this subject, those with this SKI first."""
+        for der, source in self._named(name, key_identifier):
+            anchor = Certificate(der)
+            if anchor.may_issue and same_name(anchor.subject, name):
+                yield der, source
+
+    def _named(self, name, key_identifier):
+        """Yields (DER, source) of anchors with this subject, those with this SKI first."""
+        wanted = subject_hash(name)
+        later = []
+        for known, der in self._own:
+            if known == wanted:
+                if key_identifier is None or Certificate(der).ski == key_identifier:
+                    yield der, None
+                else:
+                    later.append((None, der))
+        for store in self._stores:
+            position = store.find_subject(wanted)
+            while position >= 0:
+                number = store.at_subject(position, wanted)
+                if number < 0:
+                    break
+                if key_identifier is None or store.ski(number) == key_identifier:
+                    yield store.certificate(number), store
+                else:
+                    later.append((store, number))
+                position += 1
+        for store, found in later:
+            yield (found, None) if store is None else (store.certificate(found), store)
+
+    def is_exact(self, der):
+        """Whether this very certificate (equal bytes) is trusted."""
+        certificate = Certificate(der)
+        for known, _ in self._named(certificate.subject, None):
+            if known == der:
+                return True
+        return False

@@ -1,0 +1,315 @@
+"""From what mbedTLS answered to what went wrong: one typed error with the facts.
+
+Loaded only when a handshake ends. Nothing here makes a refusal smaller: every function returns or raises
+errors, and the one that can pass a connection (judge) is asked after mbedTLS has said yes.
+"""
+
+from certstore.certificate import Certificate
+from certstore.compat import const, unix_time
+from certstore.names import format_name
+
+from . import errors, handshake, trust
+
+# mbedTLS error numbers (mbedtls/ssl.h, x509.h), as MicroPython raises them: -number.
+_CONN_EOF = const(0x7280)
+_FATAL_ALERT = const(0x7780)
+_CA_CHAIN_REQUIRED = const(0x7680)
+_VERIFY_FAILED = const(0x2700)
+_HIGH_LEVEL = const(0x7F80)
+_ENOMEM = const(12)
+
+# Allocation failures of mbedTLS's modules: high-level codes, then low-level ones. The latter arrive as
+# if they were an errno (16, 106), because MicroPython takes every number below 256 for one.
+_ALLOCATION = (0x7F00, 0x2880, 0x3F80, 0x4D80, 0x5180, 0x6180, 0x5080, 0x1180)
+_ALLOCATION_LOW = (0x10, 0x6A)
+
+# (error number, class, code, sentence)
+_ENGINE = (
+    (0x7280, "HandshakeError", "closed"),
+    (0x6E00, "HandshakeError", "parameters"),  # SSL_HANDSHAKE_FAILURE
+    (0x6E80, "HandshakeError", "parameters"),  # SSL_BAD_PROTOCOL_VERSION
+    (0x6600, "HandshakeError", "protocol"),  # SSL_ILLEGAL_PARAMETER
+    (0x7300, "HandshakeError", "protocol"),  # SSL_DECODE_ERROR
+    (0x7700, "HandshakeError", "protocol"),  # SSL_UNEXPECTED_MESSAGE
+    (0x7200, "HandshakeError", "protocol"),  # SSL_INVALID_RECORD
+    (0x7180, "HandshakeError", "protocol"),  # SSL_INVALID_MAC
+    (0x7A00, "CertificateError", "not-trusted"),  # SSL_BAD_CERTIFICATE
+    (0x4380, "HandshakeError", "signature"),  # RSA_VERIFY_FAILED
+    (0x4E00, "HandshakeError", "signature"),  # ECP_VERIFY_FAILED
+)
+
+# What mbedtls_x509_crt_verify_info writes, one line a reason, in the order in which they are reported.
+_REASONS = (
+    ("correctly signed by the trusted CA", "BadSignature", "bad-signature"),
+    ("unacceptable hash", "WeakKey", "weak-hash"),
+    ("unacceptable key", "WeakKey", "weak-key"),
+    ("unacceptable PK", "WeakKey", "weak-key"),
+    ("has expired", "Expired", "expired"),
+    ("starts in the future", "NotYetValid", "not-yet-valid"),
+    ("expected CN", "HostnameMismatch", "hostname"),
+    ("Usage does not match", "CertificateError", "usage"),
+)
+
+
+def date(seconds):
+    """YYYY-MM-DD HH:MM:SS UTC of seconds since 1970 (RFC 3339, without time zone arithmetic)."""
+    days, rest = divmod(seconds, 86400)
+    # Days to civil date: H. Hinnant, "chrono-compatible low-level date algorithms".
+    days += 719468
+    era, day_of_era = divmod(days, 146097)
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month = (5 * day_of_year + 2) // 153
+    day = day_of_year - (153 * month + 2) // 5 + 1
+    month = month + 3 if month < 10 else month - 9
+    year = year_of_era + era * 400 + (month <= 2)
+    return "%04d-%02d-%02d %02d:%02d:%02d UTC" % (year, month, day, rest // 3600, rest // 60 % 60, rest % 60)
+
+
+def explain(session, error, options, hostname):
+    """The typed error for `error`, which ended the session's handshake (None: it ended without one)."""
+    tap = session.tap
+    kept = session.error or tap.error
+    if kept is not None:
+        return _own(kept, tap)
+    path = session.path
+    if isinstance(error, ValueError):
+        return _certificate(session, str(error), options, hostname)
+    if isinstance(error, MemoryError):
+        return errors.MemoryBudgetError("memory")
+    number = error.args[0] if isinstance(error, OSError) and error.args else 0
+    if not isinstance(number, int):
+        number = 0
+    if number == _ENOMEM or _is_allocation(number):
+        return errors.MemoryBudgetError("memory", found=_stage(tap))
+    number = -number if number < 0 else number
+    if number == _VERIFY_FAILED or number == _CA_CHAIN_REQUIRED:
+        return _certificate(session, None, options, hostname)
+    if number == _FATAL_ALERT:
+        return _alert(tap)
+    for known, kind, code in _ENGINE:
+        if number & _HIGH_LEVEL == known:
+            break
+    else:
+        kind, code = "HandshakeError", "closed" if tap.closed_by_peer or error is None else "engine"
+    if kind == "CertificateError":
+        return _with(errors.CertificateError(code, found=_stage(tap)), path.leaf)
+    found = "%s" % _stage(tap)
+    if number and code == "engine":
+        found = "mbedTLS error -0x%04X (%s), %s" % (number, error.args[-1], found)
+    direction = None
+    alert = None
+    if tap.alert_sent >= 0:
+        alert, direction = tap.alert_sent, "sent"
+        found += ", alert %s sent" % handshake.alert_name(alert)
+    return errors.HandshakeError(code, found=found, alert=alert, direction=direction, stage=_stage(tap))
+
+
+def _own(error, tap):
+    """An error of ours, or of the stream, that was kept while mbedTLS ran."""
+    if isinstance(error, errors.SecureSocketError):
+        return error
+    if isinstance(error, MemoryError):
+        return errors.MemoryBudgetError("memory", found=_stage(tap))
+    if isinstance(error, OSError):
+        return errors.HandshakeError("connection-lost", found="%r, %s" % (error, _stage(tap)), stage=_stage(tap))
+    return errors.HandshakeError("stream", found="%r, %s" % (error, _stage(tap)), stage=_stage(tap))
+
+
+def _is_allocation(number):
+    if 0 < number < 256:
+        return number in _ALLOCATION_LOW
+    number = -number
+    return number & _HIGH_LEVEL in _ALLOCATION or number & ~_HIGH_LEVEL in _ALLOCATION_LOW
+
+
+def _stage(tap):
+    """The last handshake message that passed, as words."""
+    reader = tap.reader
+    if reader is None:
+        return "handshake over"
+    if reader.encrypted:
+        return "waiting for the server's Finished"
+    if reader.last >= 0:
+        return "last message received: %s" % handshake.message_name(reader.last)
+    if tap.last_sent >= 0:
+        return "%s sent, nothing received" % handshake.message_name(tap.last_sent)
+    return "nothing sent yet"
+
+
+def _alert(tap):
+    number = tap.reader.alert if tap.reader else -1
+    name = handshake.alert_name(number) if number >= 0 else "(encrypted)"
+    remedy = None
+    if number == 40 or number == 71:
+        remedy = "the server needs TLS 1.2 with ECDHE and AES-GCM (others: ciphers=), or a client certificate"
+    elif number == 70:
+        remedy = "the server must offer TLS 1.2"
+    elif number == 112:
+        remedy = "the server does not know this host name; check server_name"
+    elif 41 < number < 47 or number == 48 or number == 116:
+        remedy = "the server refuses this device's certificate; check identity="
+    return errors.HandshakeError(
+        "alert",
+        found="%s, %s" % (name, _stage(tap)),
+        remedy=remedy,
+        alert=number if number >= 0 else None,
+        direction="received",
+        stage=_stage(tap),
+    )
+
+
+def _with(error, leaf):
+    error.certificate = Certificate(leaf) if leaf is not None else None
+    return error
+
+
+def _certificate(session, text, options, hostname):
+    """mbedTLS refused the certificate. text: its reasons; None if it gave none (they did not fit)."""
+    path = session.path
+    leaf = Certificate(path.leaf) if path.leaf is not None else None
+    unknown = session.proposal == trust.NO_ANCHOR
+    failures = []
+    for fragment, kind, code in _REASONS:
+        signature = code == "bad-signature"
+        if (text is not None and fragment in text) or (signature and (unknown or text is None)):
+            if signature:
+                failures.append(_unsigned(session, options))
+            else:
+                failures.append(getattr(errors, kind)(code, **_facts(code, path, leaf, hostname)))
+        elif text is None and _recognised(code, path, leaf, hostname):
+            failures.append(getattr(errors, kind)(code, **_facts(code, path, leaf, hostname)))
+    if not failures:
+        failures.append(errors.CertificateError("not-trusted", found=text))
+    if options.pins and not path.pinned:
+        failures.append(errors.PinMismatch("pin", **_facts("pin", path, leaf, hostname)))
+    if any(isinstance(failure, (errors.UnknownIssuer, errors.BadSignature)) for failure in failures):
+        failures.append(
+            errors.CertificateError(
+                "not-checked",
+                found="the signature, CA flag, pathLen and key usage above %s; revocation"
+                % (format_name(path.names[-1][0]) if path.names else "the server's certificate"),
+            )
+        )
+    first = failures[0]
+    if isinstance(first, errors.MemoryBudgetError):
+        return first
+    for failure in failures:
+        if isinstance(failure, errors.CertificateError):
+            failure.certificate = leaf
+    if isinstance(first, errors.CertificateError):
+        first.failures = tuple(failures)
+    return first
+
+
+def _unsigned(session, options):
+    """The path ends at no anchor: is there none, did it not sign, or was there no memory to tell?"""
+    path = session.path
+    if path.top_issuer is None:
+        return errors.CertificateError("not-trusted", found=_stage(session.tap))
+    issuer = format_name(path.top_issuer)
+    if session.proposal == trust.NO_ANCHOR:
+        return _unknown_issuer(path, issuer)
+    if path.short_of_heap:
+        return errors.MemoryBudgetError("memory-verify")
+    intermediates = len(path.names) - 1
+    lengths = [Certificate(der).path_length for der, _ in options.trust.issuers(path.top_issuer, path.top_aki)]
+    if not lengths:
+        return errors.CertificateError("not-trusted", found="a path that breaks at %s" % format_name(path.names[-1][0]))
+    if all(length is not None and length < intermediates for length in lengths):
+        return errors.CertificateError(
+            "path-length", found="%d CA certificates below %s" % (intermediates, issuer), expected=str(max(lengths))
+        )
+    return errors.BadSignature("bad-signature", found=format_name(path.names[-1][0]), expected="signed by " + issuer)
+
+
+def _unknown_issuer(path, issuer):
+    from certstore import mozilla
+
+    found = "issuer " + issuer
+    if path.top_aki:
+        found += ", AKI " + path.top_aki.hex()
+    remedy = None
+    if path.top_aki and mozilla.has(path.top_aki):
+        remedy = "it is one of Mozilla's roots: securesocket store build --only %s, and the others you need" % path.top_aki.hex()
+    elif path.top_fingerprint:
+        remedy = (
+            "not one of Mozilla's roots; if it is your own CA, pass its file as trust= after comparing its SHA-256 %s"
+            % path.top_fingerprint.hex()
+        )
+    return errors.UnknownIssuer("unknown-issuer", found=found, remedy=remedy)
+
+
+def _recognised(code, path, leaf, hostname):
+    """Whether our own reading of the path shows this failure (used when mbedTLS's text did not fit)."""
+    now = unix_time()
+    if code == "expired":
+        return any(now > after for _, _, after in path.names)
+    if code == "not-yet-valid":
+        return any(now < before for _, before, _ in path.names)
+    if code == "hostname":
+        return leaf is not None and hostname is not None and not leaf.matches_host(hostname)
+    return False
+
+
+def _facts(code, path, leaf, hostname):
+    now = unix_time()
+    if code == "expired":
+        for name, _, after in path.names:
+            if now > after:
+                return {"found": "%s, valid until %s" % (format_name(name), date(after)), "expected": "after " + date(now)}
+    elif code == "not-yet-valid":
+        for name, before, _ in path.names:
+            if now < before:
+                return {"found": "%s, valid from %s" % (format_name(name), date(before)), "expected": "before " + date(now)}
+    elif leaf is None:
+        return {}
+    elif code == "hostname":
+        return {"found": _host_names(leaf), "expected": hostname}
+    elif code == "weak-key":
+        return {"found": "%s %d bits in %s" % (leaf.key_type, leaf.key_bits, format_name(leaf.subject))}
+    elif code == "pin":
+        return {"found": "the server's key %s" % leaf.pin().hex(), "expected": "one of pins="}
+    return {"found": format_name(leaf.subject)}
+
+
+def _host_names(leaf):
+    from certstore.names import escape
+
+    return escape(", ".join(leaf.names) or "no name")
+
+
+def judge(session, options, hostname):
+    """Raises unless the verified path is what the caller asked for. mbedTLS has said yes already, or was
+    told by verify=False, trust=None or an accepted leaf that its no does not count."""
+    path = session.path
+    if path.leaf is None:
+        raise session.error or errors.UnsupportedFeature("no-certificate")
+    if session.accepted_leaf is not None:
+        if path.leaf != session.accepted_leaf:
+            raise _with(errors.CertificateError("leaf-changed"), path.leaf)
+        return
+    if not options.verify:
+        return
+    leaf = Certificate(path.leaf)
+    if options.trust is not None:
+        if session.proposal == trust.EXACT:
+            _judge_exact(leaf, path, options, hostname)
+        elif not session.anchors_offered:
+            raise _with(errors.CertificateError("not-trusted"), path.leaf)
+    if options.pins and not path.pinned:
+        raise _with(errors.PinMismatch("pin", **_facts("pin", path, leaf, hostname)), path.leaf)
+
+
+def _judge_exact(leaf, path, options, hostname):
+    """A certificate that is trusted itself, not for its issuer: equal bytes, dates and host name."""
+    if not options.trust.is_exact(path.leaf):
+        raise _with(errors.CertificateError("not-trusted"), path.leaf)
+    for kind, code in (("Expired", "expired"), ("NotYetValid", "not-yet-valid"), ("HostnameMismatch", "hostname")):
+        if _recognised(code, path, leaf, hostname):
+            raise _with(getattr(errors, kind)(code, **_facts(code, path, leaf, hostname)), path.leaf)
+
+
+def clock_not_set(floor):
+    """The error for a clock before `floor` (seconds since 1970): no date can be judged."""
+    return errors.ClockNotSet("clock-not-set", found=date(unix_time()), expected="after " + date(floor))
