@@ -113,25 +113,24 @@ class HandshakeReader:
     fragmented: the message crossed a record boundary; encrypted: ChangeCipherSpec has passed.
     """
 
+    # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
+    event = NONE
+    last = -1
+    alert = -1
+    encrypted = False
+    fragmented = False
+    message = None
+    start = 0
+    stop = 0
+    _header_have = 0
+    _record_left = 0
+    _message_have = 0
+    _message_left = 0
+    _collected = None
+    _collected_have = 0
+
     def __init__(self):
-        self.event = NONE
-        self.last = -1
-        self.alert = -1
-        self.encrypted = False
-        self.fragmented = False
-        self.message = None
-        self.start = 0
-        self.stop = 0
         self.header = bytearray(_RECORD_HEADER)
-        self._header_have = 0
-        self._type = 0
-        self._record_left = 0
-        self._message_header = 0  # type and length as they arrive, 32 bits at most, in two parts
-        self._message_have = 0
-        self._message_type = 0
-        self._message_left = 0
-        self._collected = None
-        self._collected_have = 0
 
     def receive(self, data, pos, end):
         """Reads data[pos:end] until it is used up or an event is found; returns the new position."""
@@ -146,10 +145,10 @@ class HandshakeReader:
                     self._begin_record()
                 continue
             stop = min(end, pos + self._record_left)
-            if self._type == _HANDSHAKE and not self.encrypted:
+            if self.header[0] == _HANDSHAKE and not self.encrypted:
                 used = self._handshake(data, pos, stop) - pos
             else:
-                if self._type == _ALERT and not self.encrypted and stop - pos == self._record_left:
+                if self.header[0] == _ALERT and not self.encrypted and stop - pos == self._record_left:
                     # level, description: the last byte names the alert
                     self.alert = data[stop - 1]
                     self.event = ALERT
@@ -162,33 +161,32 @@ class HandshakeReader:
 
     def _begin_record(self):
         header = self.header
-        self._type = header[0]
         self._record_left = header[3] << 8 | header[4]
-        if header[1] != 3 or not _CHANGE_CIPHER_SPEC <= self._type <= _APPLICATION_DATA:
+        if header[1] != 3 or not _CHANGE_CIPHER_SPEC <= header[0] <= _APPLICATION_DATA:
             self.event = NOT_TLS
-        elif self._message_have or self._message_left:
+        elif self._message_have:
             self.fragmented = True
         if self._record_left == 0:
             self._end_record()
 
     def _end_record(self):
         self._header_have = 0
-        if self._type == _CHANGE_CIPHER_SPEC:
+        if self.header[0] == _CHANGE_CIPHER_SPEC:
             self.encrypted = True
-        elif self._type == _HANDSHAKE and self.encrypted:
+        elif self.header[0] == _HANDSHAKE and self.encrypted:
             self.last = 20
             self.event = FINISHED
 
     def _handshake(self, data, pos, stop):
         while pos < stop:
-            if self._message_left == 0:
+            if self._message_have < _MESSAGE_HEADER:
                 pos = self._begin_message(data, pos, stop)
                 if self.event != NONE:
                     return pos
                 continue
             size = min(stop - pos, self._message_left)
             self._message_left -= size
-            wanted = self._message_type == _HS_SERVER_HELLO or self._message_type == _HS_CERTIFICATE
+            wanted = self.last == _HS_SERVER_HELLO or self.last == _HS_CERTIFICATE
             if wanted:
                 if self._collected is None and self._message_left == 0:
                     self.message, self.start, self.stop = data, pos, pos + size
@@ -200,23 +198,21 @@ class HandshakeReader:
                 self._message_have = 0
                 if wanted:
                     self._collected = None
-                    self.event = SERVER_HELLO if self._message_type == _HS_SERVER_HELLO else CERTIFICATE
+                    self.event = SERVER_HELLO if self.last == _HS_SERVER_HELLO else CERTIFICATE
                     return pos
         return pos
 
     def _begin_message(self, data, pos, stop):
         while pos < stop and self._message_have < _MESSAGE_HEADER:
             if self._message_have == 0:
-                self._message_type = data[pos]
-                self._message_header = 0
+                self.last = data[pos]
+                self._message_left = 0
                 self.fragmented = False
             else:
-                self._message_header = self._message_header << 8 | data[pos]
+                self._message_left = self._message_left << 8 | data[pos]
             self._message_have += 1
             pos += 1
         if self._message_have == _MESSAGE_HEADER:
-            self.last = self._message_type
-            self._message_left = self._message_header
             limit = _MAX_SERVER_HELLO if self.last == _HS_SERVER_HELLO else MAX_CERTIFICATE_MESSAGE
             if self._message_left > limit:
                 self.event = OVERSIZE

@@ -19,39 +19,47 @@ class Path:
     """Filled by add(), from the top of the path down to the server's certificate.
 
     leaf: DER of the server's own certificate, or None; names[depth]: (subject in DER, notBefore, notAfter)
-    of each; pinned: a key of the path is in `pins`; short_of_heap: less than VERIFY_HEAP_BYTES were free.
+    of each; pinned: a key of the path is pinned; short_of_heap: less than VERIFY_HEAP_BYTES were free.
     top_issuer, top_aki: who should have issued the topmost certificate; top_fingerprint: its SHA-256 where
     it is self-issued and no anchor was offered (unanchored), for a message that lets its owner compare it.
     """
 
-    def __init__(self, pins, leaf_only):
-        self.leaf = None
-        self.names = []
-        self.pinned = False
-        self.short_of_heap = False
-        self.unanchored = False
-        self.top_issuer = self.top_aki = self.top_fingerprint = None
-        self._pins = pins
-        self._leaf_only = leaf_only
+    # Defaults live in the class: at the moment of a handshake's peak every attribute of ours counts.
+    leaf = None
+    pinned = False
+    short_of_heap = False
+    unanchored = False
+    top_issuer = top_aki = top_fingerprint = None
 
-    def add(self, der, depth):
+    def __init__(self):
+        self.names = []
+
+    def refused(self):
+        """mbedTLS is about to say no, with its chain still allocated: note whether it had the heap to tell."""
+        self.short_of_heap = _is_short()
+
+    def add(self, der, depth, pins, leaf_only):
+        """One certificate of the path; pins: SHA-256 digests, looked for in the leaf only if leaf_only."""
         certificate = Certificate(der)
+        subject = bytes(certificate.subject)
         if not self.names:
-            self.short_of_heap = _is_short()
-            self.top_issuer = bytes(certificate.issuer)
-            self.top_aki = certificate.aki
-            if self.unanchored and certificate.issuer == certificate.subject:
-                self.top_fingerprint = sha256(der).digest()
-        if self._pins and (depth == 0 or not self._leaf_only):
-            if _among(sha256(certificate.public_key_info).digest(), self._pins):
+            self._add_top(certificate, subject)
+        if pins and (depth == 0 or not leaf_only):
+            if sha256(certificate.public_key_info).digest() in pins:
                 self.pinned = True
-        self.names.insert(0, (bytes(certificate.subject), certificate.not_before, certificate.not_after))
+        self.names.insert(0, (subject, certificate.not_before, certificate.not_after))
         if depth == 0:
             self.leaf = bytes(der)
 
-
-def _among(digest, pins):
-    return any(digest == pin for pin in pins)
+    def _add_top(self, certificate, subject):
+        if certificate.issuer == subject:
+            self.top_issuer = subject
+            if self.unanchored:
+                self.top_fingerprint = certificate.fingerprint()
+                self.top_aki = certificate.aki
+        else:
+            self.top_issuer = bytes(certificate.issuer)
+            self.top_aki = certificate.aki
 
 
 def _is_short():

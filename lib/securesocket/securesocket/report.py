@@ -4,39 +4,28 @@ from certstore.names import format_name
 
 
 class Report:
-    """resolve_ms, connect_ms, handshake_ms: milliseconds, None where that stage was not run.
+    """A connection's facts as they are now.
 
-    stage: "resolve", "connect", "handshake" or "open"; error: what ended it, or None; cipher, version:
-    names; chain: subjects (RFC 4514) from the server's certificate to the anchor; anchor: the last of
-    them; anchor_source: "store", "certificate" (given as trust=), or None where no anchor decided.
+    resolve_ms, connect_ms, handshake_ms: milliseconds, None where that stage was not run. stage:
+    "resolve", "connect", "handshake" or "open"; error: what ended the connection, or None; cipher,
+    version: names, while it is open; chain: subjects (RFC 4514) from the server's certificate to the
+    anchor, or as far as mbedTLS came; anchor: the last of them; anchor_source: "store", "certificate"
+    (given as trust=), or None where no anchor decided.
     """
 
-    def __init__(self):
-        self.resolve_ms = None
-        self.connect_ms = None
-        self.handshake_ms = None
-        self.stage = "connect"
-        self.error = None
-        self.cipher = None
-        self.version = None
-        self.anchor_source = None
-        self._names = ()
-
-    def verified(self, names, source):
-        """names: (subject in DER, notBefore, notAfter) of the verified path, from the server's up."""
-        self._names = names
-        self.anchor_source = source
-
-    @property
-    def chain(self):
-        return [format_name(name[0]) for name in self._names]
-
-    @property
-    def anchor(self):
-        return format_name(self._names[-1][0]) if self.anchor_source else None
+    def __init__(self, stream):
+        self.resolve_ms = stream.resolve_ms
+        self.connect_ms = stream.connect_ms
+        self.handshake_ms = stream.handshake_ms
+        self.stage = stream.stage
+        self.error = stream._error
+        self.cipher, self.version = stream.cipher() or (None, None)
+        self.chain = [format_name(name[0]) for name in stream._names]
+        self.anchor_source = stream._anchor_source
+        self.anchor = self.chain[-1] if self.anchor_source else None
 
     def __repr__(self):
-        lines = ["stage         %s" % self.stage]
+        lines = ["stage         " + self.stage]
         for label, value in (
             ("resolve", self.resolve_ms),
             ("connect", self.connect_ms),
@@ -48,7 +37,7 @@ class Report:
             lines.append("cipher        %s, %s" % (self.cipher, self.version))
         for depth, subject in enumerate(self.chain):
             lines.append("chain[%d]      %s" % (depth, subject))
-        if self.anchor_source:
+        if self.anchor:
             lines.append("anchor        %s (from the %s)" % (self.anchor, self.anchor_source))
         if self.error:
             lines.append("error         %r" % self.error)

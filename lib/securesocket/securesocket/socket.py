@@ -14,7 +14,8 @@ _POLLERR_OR_HUP = const(24)
 # EINPROGRESS, EALREADY, EAGAIN in the numbers of Linux and lwIP (115, 114, 11) and of ESP-IDF (119, 120).
 _CONNECTING = (115, 114, 11, 119, 120)
 _EISCONN = (106, 127)
-_ENOMEM = const(12)
+_IPPROTO_TCP = const(6)
+_TCP_NODELAY = const(1)
 
 DEFAULT_TIMEOUT_MS = const(30000)
 
@@ -28,10 +29,11 @@ class SecureSocket(SecureStream):
     SecureSocketError in all its forms.
     """
 
+    _info = None
+
     def __init__(self, host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS, *, _blocking=True):
         super().__init__(secure, host)
         self._timeout_ms = timeout_ms
-        self._info = None
         if _blocking:
             self._run(self._open(host, port, True))
             self._inner.setblocking(True)
@@ -94,20 +96,20 @@ class SecureSocket(SecureStream):
 
     def _connect(self, host, port):
         started = ticks_ms()
-        self.report.stage = "resolve"
+        self.stage = "resolve"
         try:
             found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
         except OSError as error:
             raise _unreachable("resolve", "%s (%r)" % (host, error))
         resolved = ticks_ms()
-        self.report.resolve_ms = ticks_diff(resolved, started)
-        self.report.stage = "connect"
+        self.resolve_ms = ticks_diff(resolved, started)
+        self.stage = "connect"
         self._deadline(self._timeout_ms)
         failure = None
         for info in found:
             try:
                 yield from self._connect_to(info)
-                self.report.connect_ms = ticks_diff(ticks_ms(), resolved)
+                self.connect_ms = ticks_diff(ticks_ms(), resolved)
                 return
             except OSError as error:
                 if isinstance(error, SecureSocketError):
@@ -120,6 +122,12 @@ class SecureSocket(SecureStream):
         self._info = info
         self._inner = inner = socket.socket(info[0], info[1], info[2])
         inner.setblocking(False)
+        try:
+            # The client's second flight is three small writes: with Nagle's algorithm the last two wait
+            # for the server's delayed acknowledgement, 40 ms and more.
+            inner.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+        except OSError:
+            pass  # a port that does not know the option; it only costs time
         try:
             inner.connect(info[-1])
             return

@@ -14,7 +14,6 @@ from certstore.errors import SecureSocketError
 
 from .context import SecureContext
 from .engine import engine
-from .report import Report
 
 _POLLIN = const(1)
 _POLLERR = const(8)
@@ -30,39 +29,50 @@ class SecureStream(io.IOBase):
     error latches: the same one is raised for ever.
     """
 
+    # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
+    authorized = False
+    authorization_error = None
+    stage = "connect"
+    resolve_ms = connect_ms = handshake_ms = None
+    _inner = None
+    _session = None
+    _ssl = None
+    _poller = None
+    _leaf = None
+    _names = ()
+    _anchor_source = None
+    _error = None
+    _deadline_ms = None
+    _timeout_ms = None
+
     def __init__(self, secure, server_hostname):
         self._context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
         self._hostname = self._context.check(server_hostname)
-        self._inner = None
-        self._session = None
-        self._ssl = None
-        self._poller = None
-        self._path = None
-        self._error = None
-        self._deadline_ms = None
-        self._timeout_ms = None
-        self.authorized = False
-        self.authorization_error = None
-        self.report = Report()
 
     # What a connection is asked.
 
     def cipher(self):
-        """(name of the cipher suite, TLS version)."""
-        return (self.report.cipher, self.report.version)
+        """(name of the cipher suite, TLS version), or None before the handshake is over."""
+        return None if self._ssl is None else self._ssl.cipher()
 
     def version(self):
-        """The negotiated version, "TLSv1.2"."""
-        return self.report.version
+        """The negotiated version, "TLSv1.2", or None before the handshake is over."""
+        return None if self._ssl is None else self._ssl.cipher()[1]
 
     @property
     def peer_certificate(self):
         """The server's certificate as mbedTLS parsed it (certstore.certificate.Certificate), or None."""
-        leaf = self._path.leaf if self._path else None
-        return None if leaf is None else Certificate(leaf)
+        return None if self._leaf is None else Certificate(self._leaf)
+
+    @property
+    def report(self):
+        """What is known of this connection (report.Report): times, chain, anchor, cipher, or the error."""
+        from .report import Report
+
+        return Report(self)
 
     def __repr__(self):
-        state = self.report.stage
+        state = self.stage
         if self.authorized:
             state += ", verified"
         elif self._ssl is not None:
@@ -119,8 +129,8 @@ class SecureStream(io.IOBase):
             # Awake whoever waits: the next call raises.
             return events | _POLLERR
         if self._ssl is None:
-            want = self._session.tap.want
-            found = self._session.tap.poll(want) if want else events
+            want = self._session.want
+            found = self._session.poll(want) if want else events
             # Any direction that the handshake waits for lets the caller go on, whichever it asked for.
             return events | found if found else 0
         self._poller.modify(self._ssl, events)
@@ -129,11 +139,11 @@ class SecureStream(io.IOBase):
         return 0
 
     def _start(self, stream, waits, accepted_leaf=None):
-        self.report.stage = "handshake"
+        self.stage = "handshake"
         self._inner = stream
         self._session = engine.Session(stream, self._context, self._hostname, accepted_leaf)
         if waits:
-            self._session.tap.wait = self._wait
+            self._session.wait = self._wait
 
     def _take(self, stream, timeout_ms):
         """The blocking handshake over a stream that was opened elsewhere."""
@@ -162,18 +172,15 @@ class SecureStream(io.IOBase):
 
     def _established(self):
         session = self._session
-        report = self.report
         ssl = session.ssl
-        context = self._context
-        self._path = path = session.path
-        report.cipher, report.version = ssl.cipher()
-        report.stage = "open"
-        if context.verify and session.accepted_leaf is None:
-            self.authorized = True
-            if context.trust is not None:
-                report.verified(session.names, session.source)
-        elif not context.verify:
+        self.stage = "open"
+        self._leaf = session.path.leaf
+        self._names = session.names
+        if not self._context.verify:
             self.authorization_error = _verification_off()
+        elif session.accepted_leaf is None:
+            self.authorized = True
+            self._anchor_source = session.anchor_source
         self._ssl = ssl
         self._session = None
         self._poller = select.poll()
@@ -185,7 +192,6 @@ class SecureStream(io.IOBase):
 
     def _fail(self, error):
         self._error = error if isinstance(error, SecureSocketError) else SecureSocketError("closed")
-        self.report.error = error
         self._drop()
 
     def _drop(self):
@@ -196,7 +202,8 @@ class SecureStream(io.IOBase):
             del self.read, self.readinto, self.readline, self.write
         elif session is not None:
             ssl = session.ssl
-            self._path = session.path
+            self._leaf = session.path.leaf
+            self._names = session.path.names
         if ssl is not None:
             ssl.close()
         if inner is not None:
@@ -210,7 +217,7 @@ class SecureStream(io.IOBase):
             if not want:
                 break
             yield want
-        self.report.handshake_ms = ticks_diff(ticks_ms(), started)
+        self.handshake_ms = ticks_diff(ticks_ms(), started)
         self._established()
 
     def _deadline(self, timeout_ms):
@@ -239,7 +246,7 @@ class SecureStream(io.IOBase):
     def _timeout(self):
         from .errors import HandshakeTimeout
 
-        return HandshakeTimeout("timeout", self.report.stage, self._timeout_ms)
+        return HandshakeTimeout("timeout", self.stage, self._timeout_ms)
 
     def _run(self, steps):
         """The blocking front."""

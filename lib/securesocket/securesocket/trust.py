@@ -29,8 +29,6 @@ _CERTIFICATE_LIST_HEADER = const(3)
 NO_ANCHOR = const(0)
 ANCHORS = const(1)
 EXACT = const(2)
-UNREADABLE = const(3)
-TOO_MANY = const(4)
 
 
 class TrustSet:
@@ -54,21 +52,23 @@ class TrustSet:
 
         Calls load(der, source) for each anchor to offer, and returns ANCHORS; NO_ANCHOR if no
         certificate of the list has any; EXACT if the first certificate itself is trusted but not
-        self-issued, which mbedTLS cannot express; UNREADABLE or TOO_MANY otherwise. Raises
-        FormatError, StoreError.
+        self-issued, which mbedTLS cannot express. Raises FormatError, StoreError, HandshakeError
+        (more than MAX_CERTIFICATES), UnsupportedFeature (no list of certificates).
         """
         view = memoryview(data)
         pos = start + _CERTIFICATE_LIST_HEADER
         if pos >= stop or pos + (data[start] << 16 | data[start + 1] << 8 | data[start + 2]) != stop:
-            return UNREADABLE
+            raise _unreadable()
         count = 0
         result = NO_ANCHOR
         while pos < stop:
             end = next_certificate(data, pos, stop)
             if end < 0:
-                return UNREADABLE
+                raise _unreadable()
             if count == MAX_CERTIFICATES:
-                return TOO_MANY
+                from .errors import HandshakeError
+
+                raise HandshakeError("certificate-limit", expected="at most %d" % MAX_CERTIFICATES)
             if result == NO_ANCHOR:
                 certificate = Certificate(view[pos + 3 : end])
                 if count == 0:
@@ -101,20 +101,20 @@ class TrustSet:
         return result
 
     def issuers(self, name, key_identifier):
-        """Yields (DER, store or None) of the CA anchors with this subject, those with this SKI first."""
+        """Yields (DER, "store" or "certificate") of the CA anchors with this subject, those with this SKI first."""
         for der, source in self._named(name, key_identifier):
             anchor = Certificate(der)
             if anchor.may_issue and same_name(anchor.subject, name):
                 yield der, source
 
     def _named(self, name, key_identifier):
-        """Yields (DER, source) of anchors with this subject, those with this SKI first."""
+        """Yields (DER, "store" or "certificate") of anchors with this subject, those with this SKI first."""
         wanted = subject_hash(name)
         later = []
         for known, der in self._own:
             if known == wanted:
                 if key_identifier is None or Certificate(der).ski == key_identifier:
-                    yield der, None
+                    yield der, "certificate"
                 else:
                     later.append((None, der))
         for store in self._stores:
@@ -124,12 +124,12 @@ class TrustSet:
                 if number < 0:
                     break
                 if key_identifier is None or store.ski(number) == key_identifier:
-                    yield store.certificate(number), store
+                    yield store.certificate(number), "store"
                 else:
                     later.append((store, number))
                 position += 1
         for store, found in later:
-            yield (found, None) if store is None else (store.certificate(found), store)
+            yield (found, "certificate") if store is None else (store.certificate(found), "store")
 
     def is_exact(self, der):
         """Whether this very certificate (equal bytes) is trusted."""
@@ -138,3 +138,9 @@ class TrustSet:
             if known == der:
                 return True
         return False
+
+
+def _unreadable():
+    from .errors import UnsupportedFeature
+
+    return UnsupportedFeature("no-certificate")

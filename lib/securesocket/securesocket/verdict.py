@@ -66,54 +66,51 @@ def date(seconds):
     return "%04d-%02d-%02d %02d:%02d:%02d UTC" % (year, month, day, rest // 3600, rest // 60 % 60, rest % 60)
 
 
-def explain(session, error, options, hostname):
+def explain(session, error):
     """The typed error for `error`, which ended the session's handshake (None: it ended without one)."""
-    tap = session.tap
-    kept = session.error or tap.error
-    if kept is not None:
-        return _own(kept, tap)
-    path = session.path
+    if session.error is not None:
+        return _own(session.error, session)
     if isinstance(error, ValueError):
-        return _certificate(session, str(error), options, hostname)
+        return _certificate(session, str(error))
     if isinstance(error, MemoryError):
         return errors.MemoryBudgetError("memory")
     number = error.args[0] if isinstance(error, OSError) and error.args else 0
     if not isinstance(number, int):
         number = 0
     if number == _ENOMEM or _is_allocation(number):
-        return errors.MemoryBudgetError("memory", found=_stage(tap))
+        return errors.MemoryBudgetError("memory", found=_stage(session))
     number = -number if number < 0 else number
     if number == _VERIFY_FAILED or number == _CA_CHAIN_REQUIRED:
-        return _certificate(session, None, options, hostname)
+        return _certificate(session, None)
     if number == _FATAL_ALERT:
-        return _alert(tap)
+        return _alert(session)
     for known, kind, code in _ENGINE:
         if number & _HIGH_LEVEL == known:
             break
     else:
-        kind, code = "HandshakeError", "closed" if tap.closed_by_peer or error is None else "engine"
+        kind, code = "HandshakeError", "closed" if session.closed_by_peer or error is None else "engine"
     if kind == "CertificateError":
-        return _with(errors.CertificateError(code, found=_stage(tap)), path.leaf)
-    found = "%s" % _stage(tap)
+        return _with(errors.CertificateError(code, found=_stage(session)), session.path.leaf)
+    found = "%s" % _stage(session)
     if number and code == "engine":
         found = "mbedTLS error -0x%04X (%s), %s" % (number, error.args[-1], found)
     direction = None
     alert = None
-    if tap.alert_sent >= 0:
-        alert, direction = tap.alert_sent, "sent"
+    if session.alert_sent >= 0:
+        alert, direction = session.alert_sent, "sent"
         found += ", alert %s sent" % handshake.alert_name(alert)
-    return errors.HandshakeError(code, found=found, alert=alert, direction=direction, stage=_stage(tap))
+    return errors.HandshakeError(code, found=found, alert=alert, direction=direction, stage=_stage(session))
 
 
-def _own(error, tap):
+def _own(error, session):
     """An error of ours, or of the stream, that was kept while mbedTLS ran."""
     if isinstance(error, errors.SecureSocketError):
         return error
     if isinstance(error, MemoryError):
-        return errors.MemoryBudgetError("memory", found=_stage(tap))
+        return errors.MemoryBudgetError("memory", found=_stage(session))
     if isinstance(error, OSError):
-        return errors.HandshakeError("connection-lost", found="%r, %s" % (error, _stage(tap)), stage=_stage(tap))
-    return errors.HandshakeError("stream", found="%r, %s" % (error, _stage(tap)), stage=_stage(tap))
+        return errors.HandshakeError("connection-lost", found="%r, %s" % (error, _stage(session)), stage=_stage(session))
+    return errors.HandshakeError("stream", found="%r, %s" % (error, _stage(session)), stage=_stage(session))
 
 
 def _is_allocation(number):
@@ -123,22 +120,22 @@ def _is_allocation(number):
     return number & _HIGH_LEVEL in _ALLOCATION or number & ~_HIGH_LEVEL in _ALLOCATION_LOW
 
 
-def _stage(tap):
+def _stage(session):
     """The last handshake message that passed, as words."""
-    reader = tap.reader
+    reader = session.reader
     if reader is None:
         return "handshake over"
     if reader.encrypted:
         return "waiting for the server's Finished"
     if reader.last >= 0:
         return "last message received: %s" % handshake.message_name(reader.last)
-    if tap.last_sent >= 0:
-        return "%s sent, nothing received" % handshake.message_name(tap.last_sent)
+    if session.last_sent >= 0:
+        return "%s sent, nothing received" % handshake.message_name(session.last_sent)
     return "nothing sent yet"
 
 
-def _alert(tap):
-    number = tap.reader.alert if tap.reader else -1
+def _alert(session):
+    number = session.reader.alert if session.reader else -1
     name = handshake.alert_name(number) if number >= 0 else "(encrypted)"
     remedy = None
     if number == 40 or number == 71:
@@ -151,11 +148,11 @@ def _alert(tap):
         remedy = "the server refuses this device's certificate; check identity="
     return errors.HandshakeError(
         "alert",
-        found="%s, %s" % (name, _stage(tap)),
+        found="%s, %s" % (name, _stage(session)),
         remedy=remedy,
         alert=number if number >= 0 else None,
         direction="received",
-        stage=_stage(tap),
+        stage=_stage(session),
     )
 
 
@@ -164,9 +161,11 @@ def _with(error, leaf):
     return error
 
 
-def _certificate(session, text, options, hostname):
+def _certificate(session, text):
     """mbedTLS refused the certificate. text: its reasons; None if it gave none (they did not fit)."""
     path = session.path
+    options = session.options
+    hostname = session.hostname
     leaf = Certificate(path.leaf) if path.leaf is not None else None
     unknown = session.proposal == trust.NO_ANCHOR
     failures = []
@@ -174,7 +173,7 @@ def _certificate(session, text, options, hostname):
         signature = code == "bad-signature"
         if (text is not None and fragment in text) or (signature and (unknown or text is None)):
             if signature:
-                failures.append(_unsigned(session, options))
+                failures.append(_unsigned(session))
             else:
                 failures.append(getattr(errors, kind)(code, **_facts(code, path, leaf, hostname)))
         elif text is None and _recognised(code, path, leaf, hostname):
@@ -202,18 +201,18 @@ def _certificate(session, text, options, hostname):
     return first
 
 
-def _unsigned(session, options):
+def _unsigned(session):
     """The path ends at no anchor: is there none, did it not sign, or was there no memory to tell?"""
     path = session.path
     if path.top_issuer is None:
-        return errors.CertificateError("not-trusted", found=_stage(session.tap))
+        return errors.CertificateError("not-trusted", found=_stage(session))
     issuer = format_name(path.top_issuer)
     if session.proposal == trust.NO_ANCHOR:
         return _unknown_issuer(path, issuer)
     if path.short_of_heap:
         return errors.MemoryBudgetError("memory-verify")
     intermediates = len(path.names) - 1
-    lengths = [Certificate(der).path_length for der, _ in options.trust.issuers(path.top_issuer, path.top_aki)]
+    lengths = [Certificate(der).path_length for der, _ in session.options.trust.issuers(path.top_issuer, path.top_aki)]
     if not lengths:
         return errors.CertificateError("not-trusted", found="a path that breaks at %s" % format_name(path.names[-1][0]))
     if all(length is not None and length < intermediates for length in lengths):
@@ -279,10 +278,11 @@ def _host_names(leaf):
     return escape(", ".join(leaf.names) or "no name")
 
 
-def judge(session, options, hostname):
+def judge(session):
     """Raises unless the verified path is what the caller asked for. mbedTLS has said yes already, or was
     told by verify=False, trust=None or an accepted leaf that its no does not count."""
     path = session.path
+    options = session.options
     if path.leaf is None:
         raise session.error or errors.UnsupportedFeature("no-certificate")
     if session.accepted_leaf is not None:
@@ -294,20 +294,21 @@ def judge(session, options, hostname):
     leaf = Certificate(path.leaf)
     if options.trust is not None:
         if session.proposal == trust.EXACT:
-            _judge_exact(leaf, path, options, hostname)
-        elif not session.anchors_offered:
+            _judge_exact(leaf, session)
+        elif session.proposal != trust.ANCHORS:
             raise _with(errors.CertificateError("not-trusted"), path.leaf)
     if options.pins and not path.pinned:
-        raise _with(errors.PinMismatch("pin", **_facts("pin", path, leaf, hostname)), path.leaf)
+        raise _with(errors.PinMismatch("pin", **_facts("pin", path, leaf, session.hostname)), path.leaf)
 
 
-def _judge_exact(leaf, path, options, hostname):
+def _judge_exact(leaf, session):
     """A certificate that is trusted itself, not for its issuer: equal bytes, dates and host name."""
-    if not options.trust.is_exact(path.leaf):
+    path = session.path
+    if not session.options.trust.is_exact(path.leaf):
         raise _with(errors.CertificateError("not-trusted"), path.leaf)
     for kind, code in (("Expired", "expired"), ("NotYetValid", "not-yet-valid"), ("HostnameMismatch", "hostname")):
-        if _recognised(code, path, leaf, hostname):
-            raise _with(getattr(errors, kind)(code, **_facts(code, path, leaf, hostname)), path.leaf)
+        if _recognised(code, path, leaf, session.hostname):
+            raise _with(getattr(errors, kind)(code, **_facts(code, path, leaf, session.hostname)), path.leaf)
 
 
 def clock_not_set(floor):

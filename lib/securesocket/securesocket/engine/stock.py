@@ -38,7 +38,11 @@ def cipher_names():
     return tls.SSLContext(tls.PROTOCOL_TLS_CLIENT).get_ciphers()
 
 
-class Session:
+# Where the byte of data goes that mbedTLS is asked for while the handshake runs; it never gives one.
+_ONE = bytearray(1)
+
+
+class Session(Tap):
     """One TLS client connection over a stream, from its context to its last byte.
 
     options: a SecureContext; accepted_leaf: DER that the caller has accepted by name, the only
@@ -47,16 +51,17 @@ class Session:
     step() until it returns 0; then `ssl` is the connection, and `path` tells what was verified.
     """
 
+    proposal = trust.NO_ANCHOR
+    accepted_leaf = None
+    anchor_source = None
+
     def __init__(self, stream, options, server_hostname, accepted_leaf=None):
-        self.error = None
-        self.anchor_source = None
-        self.anchors_offered = 0
-        self.proposal = trust.NO_ANCHOR
-        self.accepted_leaf = accepted_leaf
-        self._options = options
-        self._hostname = server_hostname
-        self._one = bytearray(1)
-        self.path = Path(options.pins, options.trust is None)
+        super().__init__(stream)
+        self.options = options
+        self.hostname = server_hostname
+        self.path = Path()
+        if accepted_leaf is not None:
+            self.accepted_leaf = accepted_leaf
         self.context = context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         context.set_ciphers(options.ciphers or DEFAULT_CIPHERS)
         # CERT_NONE is never used: mbedTLS would show us no certificate.
@@ -67,8 +72,7 @@ class Session:
             chain, key = options.identity
             for certificate in chain:
                 context.load_cert_chain(certificate, key)
-        self.tap = Tap(stream, self)
-        self.ssl = context.wrap_socket(self.tap, server_hostname=server_hostname, do_handshake_on_connect=False)
+        self.ssl = context.wrap_socket(self, server_hostname=server_hostname, do_handshake_on_connect=False)
 
     def step(self):
         """Runs the handshake as far as it goes: 0 when it is over, else what to wait for (POLLIN, POLLOUT).
@@ -76,83 +80,76 @@ class Session:
         Raises the typed error; the caller then closes `ssl` and the stream.
         """
         while True:
-            self.tap.want = 0
+            self.want = 0
             failure = None
             count = None
             try:
-                count = self.ssl.readinto(self._one)
+                count = self.ssl.readinto(_ONE)
             except Exception as error:
                 failure = error
-            if self.tap.over:
+            if self.over:
                 self.accept()
-                self._release()
+                self.release()
+                self.context = None
                 return 0
-            if failure is not None or count is not None or self.tap.error is not None:
+            if failure is not None or count is not None or self.error is not None:
                 # A count is the end of the stream, or data before Finished: no handshake either.
                 from ..verdict import explain
 
-                raise explain(self, failure, self._options, self._hostname)
-            if self.tap.want:
-                return self.tap.want
-
-    def _release(self):
-        self.tap.release()
-        self.context = None
+                raise explain(self, failure)
+            if self.want:
+                return self.want
 
     @property
     def names(self):
         """The verified path; an exact certificate is its own anchor, for its issuers were not asked."""
         return self.path.names[:1] if self.proposal == trust.EXACT else self.path.names
 
-    @property
-    def source(self):
-        return "store" if self.anchor_source is not None else "certificate"
-
-    # Called by the tap, inside mbedTLS.
-
     def certificate(self, data, start, stop):
         """Offers anchors for the chain that passes; False: mbedTLS has to read its authmode again."""
-        options = self._options
-        if self.tap.reader.fragmented and (0, 0, 0) < version() < (3, 6, 3):
+        options = self.options
+        if self.reader.fragmented and (0, 0, 0) < version() < (3, 6, 3):
             from ..errors import UnsupportedFeature
 
             raise UnsupportedFeature("fragmented", found="mbedTLS %d.%d.%d" % version())
-        if not options.verify or options.trust is None or self.accepted_leaf is not None:
+        if options.trust is None or self.accepted_leaf is not None:
             return True
         self.proposal = options.trust.propose(data, start, stop, self._offer)
-        self.path.unanchored = self.proposal == trust.NO_ANCHOR
+        if self.proposal == trust.NO_ANCHOR:
+            self.path.unanchored = True
         if self.proposal != trust.EXACT:
             return True
         self.context.verify_mode = tls.CERT_OPTIONAL
         return False
 
     def _offer(self, der, source):
-        self.context.load_verify_locations(der)
-        self.anchors_offered += 1
+        # tls takes bytes only; a view of flash is copied here, and is garbage right away.
+        self.context.load_verify_locations(bytes(der))
         self.anchor_source = source
 
     def accept(self):
         """Raises unless the path that mbedTLS has verified is what the caller asked for."""
         path = self.path
-        options = self._options
         if (
             self.proposal == trust.ANCHORS
-            and self.anchors_offered
             and self.accepted_leaf is None
             and path.leaf is not None
-            and (path.pinned or not options.pins)
+            and (path.pinned or not self.options.pins)
         ):
             return
         from ..verdict import judge
 
-        judge(self, options, self._hostname)
+        judge(self)
+
+    def alert(self):
+        """mbedTLS is sending an alert: the only moment at which the heap of a failed verification shows."""
+        self.path.refused()
 
     def _seen(self, der, depth):
         # Called by mbedTLS: an exception here would leak its memory for good.
         try:
-            self.path.add(der, depth)
+            self.path.add(der, depth, self.options.pins, self.options.trust is None)
             return 0
         except Exception as error:
             self.error = error
             return _REFUSED
-

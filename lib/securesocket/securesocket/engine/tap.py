@@ -27,47 +27,46 @@ _PLAIN_ALERT_RECORD = const(7)
 
 
 class Tap(io.IOBase):
-    """Passes bytes between `stream` and mbedTLS, and shows the server's flight to `watcher`.
+    """Passes bytes between `stream` and mbedTLS, and shows the server's flight to its subclass.
 
-    watcher.certificate(data, start, stop): called when the whole Certificate message has arrived and
-    before mbedTLS gets its last byte; returns False to have that last piece delivered again (mbedTLS
-    then reads its authmode anew). watcher.accept(): called before the first record that leaves after
-    the server's flight, that is after mbedTLS has verified the certificate. Both may raise.
+    certificate(data, start, stop): called when the whole Certificate message has arrived and before
+    mbedTLS gets its last byte; returns False to have that last piece delivered again (mbedTLS then reads
+    its authmode anew). accept(): called before the first record that leaves after the server's flight,
+    that is after mbedTLS has verified the certificate. alert(): called before an alert leaves. All may
+    raise.
 
     want: POLLIN or POLLOUT that the handshake waits for, 0 when it can go on at once. over: mbedTLS has
     accepted the server's Finished. wait(events): if set, blocks until the stream is ready, or raises.
     """
 
-    def __init__(self, stream, watcher):
+    # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
+    want = POLLOUT
+    wait = None
+    error = None
+    over = False
+    closed_by_peer = False
+    alert_sent = -1
+    last_sent = -1
+    _finished = False
+    _accepted = False
+    _held = None
+    _sent_left = 0
+    _sent_encrypted = False
+    _poller = None
+
+    def __init__(self, stream):
         self.stream = stream
         self.reader = handshake.HandshakeReader()
-        self.want = POLLOUT
-        self.wait = None
-        self.error = None
-        self.over = False
-        self.closed_by_peer = False
-        self.alert_sent = -1
-        self.last_sent = -1
-        self._watcher = watcher
-        self._finished = False
-        self._accepted = False
-        self._held = None
-        self._sent_left = 0
-        self._sent_encrypted = False
-        self._poller = select.poll()
-        self._poller.register(stream, POLLIN)
 
     def poll(self, events):
         """Which of `events` (POLLIN, POLLOUT), or which errors, the stream has now."""
-        self._poller.modify(self.stream, events)
-        for entry in self._poller.ipoll(0):
-            return entry[1]
-        return 0
-
-    def poll_wait(self, events, timeout_ms):
-        """poll(), but waits up to timeout_ms (-1: for ever)."""
-        self._poller.modify(self.stream, events)
-        for entry in self._poller.ipoll(timeout_ms):
+        poller = self._poller
+        if poller is None:
+            # Made when first needed: the blocking front waits without it.
+            self._poller = poller = select.poll()
+            poller.register(self.stream, events)
+        poller.modify(self.stream, events)
+        for entry in poller.ipoll(0):
             return entry[1]
         return 0
 
@@ -101,7 +100,8 @@ class Tap(io.IOBase):
         """The handshake is over: from now on mbedTLS talks to the stream's own methods."""
         self.readinto = self.stream.readinto
         self.write = self.stream.write
-        self.reader = self.wait = self._watcher = None
+        self.reader = None
+        self.wait = None
 
     def _read(self, buf):
         if self._finished:
@@ -151,7 +151,7 @@ class Tap(io.IOBase):
             pos = reader.receive(data, pos, end)
             event = reader.event
             if event == handshake.CERTIFICATE:
-                deliver = self._watcher.certificate(reader.message, reader.start, reader.stop)
+                deliver = self.certificate(reader.message, reader.start, reader.stop)
             elif event == handshake.SERVER_HELLO:
                 if handshake.is_tls13(reader.message, reader.start, reader.stop):
                     from ..errors import UnsupportedFeature
@@ -167,8 +167,10 @@ class Tap(io.IOBase):
         kind = buf[0]
         starts = self._sent_left == 0
         if starts and kind != _ALERT and not self._accepted and self.reader.last >= 0:
-            self._watcher.accept()
+            self.accept()
             self._accepted = True
+        if starts and kind == _ALERT:
+            self.alert()
         count = self.stream.write(buf)
         if count is None:
             self.want = POLLOUT
