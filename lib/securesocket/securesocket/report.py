@@ -1,5 +1,6 @@
 """What a finished or failed handshake tells."""
 
+from certstore.certificate import read_validity_and_subject
 from certstore.names import format_name
 
 
@@ -9,8 +10,8 @@ class Report:
     resolve_ms, connect_ms, handshake_ms: milliseconds, None where that stage was not run. stage:
     "resolve", "connect", "handshake" or "open"; error: what ended the connection, or None; cipher,
     version: names, while it is open; chain: subjects (RFC 4514) from the server's certificate to the
-    anchor, or as far as mbedTLS came; anchor: the last of them; anchor_source: "store", "certificate"
-    (given as trust=), or None where no anchor decided.
+    anchor, or as far as mbedTLS came (empty where the heap was too short to keep them); anchor: the last
+    of them; anchor_source: "store", "certificate" (given as trust=), or None where no anchor decided.
     """
 
     def __init__(self, stream):
@@ -20,9 +21,9 @@ class Report:
         self.stage = stream.stage
         self.error = stream._error
         self.cipher, self.version = stream.cipher() or (None, None)
-        self.chain = [format_name(name[0]) for name in stream._names]
+        self.chain = [format_name(read_validity_and_subject(der)[0]) for der in stream._names]
         self.anchor_source = stream._anchor_source
-        self.anchor = self.chain[-1] if self.anchor_source else None
+        self.anchor = self.chain[-1] if self.anchor_source and self.chain else None
 
     def __repr__(self):
         lines = ["stage         " + self.stage]

@@ -36,6 +36,7 @@ class SecureSocket(SecureStream):
         self._timeout_ms = timeout_ms
         if _blocking:
             self._run(self._open(host, port, True))
+            self._run(self._handshake())
             self._inner.setblocking(True)
 
     @staticmethod
@@ -43,6 +44,7 @@ class SecureSocket(SecureStream):
         """The same under asyncio; what it returns serves asyncio.StreamReader and StreamWriter."""
         opened = SecureSocket(host, port, secure, timeout_ms, _blocking=False)
         await opened._run_async(opened._open(host, port, False))
+        await opened._run_async(opened._handshake())
         return opened
 
     @staticmethod
@@ -65,23 +67,27 @@ class SecureSocket(SecureStream):
         family, address, port = socket.sockaddr(address)[:3]
         return socket.inet_ntop(family, address), port
 
-    def _open(self, host, port, waits):
-        """Generator: from the host's name to an open connection."""
-        yield from self._connect(host, port)
-        self._start(self._inner, waits)
+    def _step(self):
         try:
-            yield from self._handshake()
-            return
+            want = self._session.step()
         except SecureSocketError as error:
-            if not self._is_accepted(error):
-                raise
-            refused = error
-        # mbedTLS forgets a refused handshake: the leaf that the caller accepted has to be shown again.
+            want = self._reopen(error)
+        if not want:
+            self._established()
+        return want
+
+    def _reopen(self, refused):
+        """Raises `refused`, unless the caller accepts its certificate: then connects once more, to take this
+        very certificate. mbedTLS forgets a handshake that it has refused, so it has to be shown again."""
+        waits = self._session.wait is not None
+        if self._session.accepted_leaf is not None or not self._is_accepted(refused):
+            raise refused
         self._drop()
-        yield from self._connect_to(self._info)
-        self._start(self._inner, waits, bytes(refused.certificate.der))
-        yield from self._handshake()
         self.authorization_error = refused
+        for _ in self._connect_to(self._info):
+            break  # the handshake waits for the connection
+        self._start(self._inner, waits, bytes(refused.certificate.der))
+        return _POLLOUT
 
     def _is_accepted(self, error):
         """Asks on_bad_certificate; only about a certificate, and only True is a yes."""
@@ -94,7 +100,8 @@ class SecureSocket(SecureStream):
             return False
         return decide(error.certificate, error.failures) is True
 
-    def _connect(self, host, port):
+    def _open(self, host, port, waits):
+        """Generator: from the host's name to a connection that is ready for its handshake."""
         started = ticks_ms()
         self.stage = "resolve"
         try:
@@ -110,13 +117,15 @@ class SecureSocket(SecureStream):
             try:
                 yield from self._connect_to(info)
                 self.connect_ms = ticks_diff(ticks_ms(), resolved)
-                return
+                break
             except OSError as error:
                 if isinstance(error, SecureSocketError):
                     raise
                 failure = error
                 self._drop()
-        raise _unreachable("connect", "%s port %s: %r" % (host, port, failure))
+        else:
+            raise _unreachable("connect", "%s port %s: %r" % (host, port, failure))
+        self._start(self._inner, waits)
 
     def _connect_to(self, info):
         self._info = info

@@ -43,6 +43,7 @@ class SecureStream(io.IOBase):
     _anchor_source = None
     _error = None
     _deadline_ms = None
+    _started_ms = 0
     _timeout_ms = None
 
     def __init__(self, secure, server_hostname):
@@ -140,6 +141,7 @@ class SecureStream(io.IOBase):
 
     def _start(self, stream, waits, accepted_leaf=None):
         self.stage = "handshake"
+        self._started_ms = ticks_ms()
         self._inner = stream
         self._session = engine.Session(stream, self._context, self._hostname, accepted_leaf)
         if waits:
@@ -162,18 +164,23 @@ class SecureStream(io.IOBase):
         if self._error is not None:
             raise self._error
         try:
-            if self._session.step():
-                return False
-            self._established()
-            return True
+            return not self._step()
         except Exception as error:
             self._fail(error)
             raise
+
+    def _step(self):
+        """The handshake, as far as it goes: what to wait for, or 0 when it is over."""
+        want = self._session.step()
+        if not want:
+            self._established()
+        return want
 
     def _established(self):
         session = self._session
         ssl = session.ssl
         self.stage = "open"
+        self.handshake_ms = ticks_diff(ticks_ms(), self._started_ms)
         self._leaf = session.path.leaf
         self._names = session.names
         if not self._context.verify:
@@ -211,28 +218,25 @@ class SecureStream(io.IOBase):
 
     def _handshake(self):
         """Generator: the handshake over the stream of _start."""
-        started = ticks_ms()
-        while True:
-            want = self._session.step()
-            if not want:
-                break
+        want = self._step()
+        while want:
             yield want
-        self.handshake_ms = ticks_diff(ticks_ms(), started)
-        self._established()
+            want = self._step()
 
     def _deadline(self, timeout_ms):
         self._timeout_ms = timeout_ms
         if timeout_ms is not None:
             self._deadline_ms = ticks_add(ticks_ms(), timeout_ms)
 
+    def _left_ms(self):
+        """Milliseconds to the deadline, -1 where there is none."""
+        return -1 if self._deadline_ms is None else max(0, ticks_diff(self._deadline_ms, ticks_ms()))
+
     def _wait(self, events):
         """Blocks until the stream has one of `events`. Raises HandshakeTimeout."""
-        left = -1
-        if self._deadline_ms is not None:
-            left = max(0, ticks_diff(self._deadline_ms, ticks_ms()))
         poller = select.poll()
         poller.register(self._inner, events)
-        for _ in poller.ipoll(left):
+        for _ in poller.ipoll(self._left_ms()):
             return
         raise self._timeout()
 
@@ -250,9 +254,13 @@ class SecureStream(io.IOBase):
 
     def _run(self, steps):
         """The blocking front."""
+        # next() instead of a for loop: MicroPython keeps a frame of so few words on the C stack, and on this
+        # one's lie all of the handshake's.
         try:
-            for events in steps:
+            events = next(steps, 0)
+            while events:
                 self._wait(events)
+                events = next(steps, 0)
         except BaseException as error:  # also Ctrl-C: no socket stays open behind it
             self._fail(error)
             raise
@@ -262,10 +270,10 @@ class SecureStream(io.IOBase):
         import asyncio
 
         try:
-            if self._timeout_ms is None:
+            if self._deadline_ms is None:
                 await self._await_each(steps)
             else:
-                await asyncio.wait_for_ms(self._await_each(steps), self._timeout_ms)
+                await asyncio.wait_for_ms(self._await_each(steps), self._left_ms())
         except asyncio.TimeoutError:
             error = self._timeout()
             self._fail(error)

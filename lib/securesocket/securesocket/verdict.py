@@ -4,7 +4,7 @@ Loaded only when a handshake ends. Nothing here makes a refusal smaller: every f
 errors, and the one that can pass a connection (judge) is asked after mbedTLS has said yes.
 """
 
-from certstore.certificate import Certificate
+from certstore.certificate import Certificate, read_validity_and_subject
 from certstore.compat import const, unix_time
 from certstore.names import format_name
 
@@ -187,7 +187,7 @@ def _certificate(session, text):
             errors.CertificateError(
                 "not-checked",
                 found="the signature, CA flag, pathLen and key usage above %s; revocation"
-                % (format_name(path.names[-1][0]) if path.names else "the server's certificate"),
+                % _subject(path, -1),
             )
         )
     first = failures[0]
@@ -214,12 +214,12 @@ def _unsigned(session):
     intermediates = len(path.names) - 1
     lengths = [Certificate(der).path_length for der, _ in session.options.trust.issuers(path.top_issuer, path.top_aki)]
     if not lengths:
-        return errors.CertificateError("not-trusted", found="a path that breaks at %s" % format_name(path.names[-1][0]))
+        return errors.CertificateError("not-trusted", found="a path that breaks at %s" % _subject(path, -1))
     if all(length is not None and length < intermediates for length in lengths):
         return errors.CertificateError(
             "path-length", found="%d CA certificates below %s" % (intermediates, issuer), expected=str(max(lengths))
         )
-    return errors.BadSignature("bad-signature", found=format_name(path.names[-1][0]), expected="signed by " + issuer)
+    return errors.BadSignature("bad-signature", found=_subject(path, -1), expected="signed by " + issuer)
 
 
 def _unknown_issuer(path, issuer):
@@ -239,35 +239,46 @@ def _unknown_issuer(path, issuer):
     return errors.UnknownIssuer("unknown-issuer", found=found, remedy=remedy)
 
 
+def _subject(path, depth):
+    return format_name(read_validity_and_subject(path.names[depth])[0]) if path.names else "a certificate"
+
+
 def _recognised(code, path, leaf, hostname):
     """Whether our own reading of the path shows this failure (used when mbedTLS's text did not fit)."""
-    now = unix_time()
-    if code == "expired":
-        return any(now > after for _, _, after in path.names)
-    if code == "not-yet-valid":
-        return any(now < before for _, before, _ in path.names)
+    if code == "expired" or code == "not-yet-valid":
+        return _outside_validity(code, path) is not None
     if code == "hostname":
         return leaf is not None and hostname is not None and not leaf.matches_host(hostname)
     return False
 
 
-def _facts(code, path, leaf, hostname):
+def _outside_validity(code, path):
     now = unix_time()
-    if code == "expired":
-        for name, _, after in path.names:
-            if now > after:
-                return {"found": "%s, valid until %s" % (format_name(name), date(after)), "expected": "after " + date(now)}
-    elif code == "not-yet-valid":
-        for name, before, _ in path.names:
-            if now < before:
-                return {"found": "%s, valid from %s" % (format_name(name), date(before)), "expected": "before " + date(now)}
-    elif leaf is None:
+    for der in path.names:
+        found = read_validity_and_subject(der)
+        if now > found[2] if code == "expired" else now < found[1]:
+            return found
+    return None
+
+
+def _facts(code, path, leaf, hostname):
+    if code == "expired" or code == "not-yet-valid":
+        outside = _outside_validity(code, path)
+        if outside is None:
+            return {}
+        name, before, after = outside
+        words, limit, than = ("until", after, "after ") if code == "expired" else ("from", before, "before ")
+        return {
+            "found": "%s, valid %s %s" % (format_name(name), words, date(limit)),
+            "expected": than + date(unix_time()),
+        }
+    if leaf is None:
         return {}
-    elif code == "hostname":
+    if code == "hostname":
         return {"found": _host_names(leaf), "expected": hostname}
-    elif code == "weak-key":
+    if code == "weak-key":
         return {"found": "%s %d bits in %s" % (leaf.key_type, leaf.key_bits, format_name(leaf.subject))}
-    elif code == "pin":
+    if code == "pin":
         return {"found": "the server's key %s" % leaf.pin().hex(), "expected": "one of pins="}
     return {"found": format_name(leaf.subject)}
 
@@ -283,15 +294,15 @@ def judge(session):
     told by verify=False, trust=None or an accepted leaf that its no does not count."""
     path = session.path
     options = session.options
-    if path.leaf is None:
+    if not path.complete:
         raise session.error or errors.UnsupportedFeature("no-certificate")
     if session.accepted_leaf is not None:
-        if path.leaf != session.accepted_leaf:
+        if not path.accepted:
             raise _with(errors.CertificateError("leaf-changed"), path.leaf)
         return
     if not options.verify:
         return
-    leaf = Certificate(path.leaf)
+    leaf = Certificate(path.leaf) if path.leaf is not None else None
     if options.trust is not None:
         if session.proposal == trust.EXACT:
             _judge_exact(leaf, session)
@@ -304,7 +315,9 @@ def judge(session):
 def _judge_exact(leaf, session):
     """A certificate that is trusted itself, not for its issuer: equal bytes, dates and host name."""
     path = session.path
-    if not session.options.trust.is_exact(path.leaf):
+    if leaf is None:
+        raise errors.MemoryBudgetError("memory-verify")
+    if not path.accepted:
         raise _with(errors.CertificateError("not-trusted"), path.leaf)
     for kind, code in (("Expired", "expired"), ("NotYetValid", "not-yet-valid"), ("HostnameMismatch", "hostname")):
         if _recognised(code, path, leaf, session.hostname):

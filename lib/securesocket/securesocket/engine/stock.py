@@ -4,6 +4,8 @@ mbedTLS reads its CA list when it verifies, not before, so the right anchor is l
 Certificate message passes (engine.tap): one handshake, whatever the number of roots.
 """
 
+import gc
+
 import tls
 
 from certstore.compat import const
@@ -56,6 +58,7 @@ class Session(Tap):
     anchor_source = None
 
     def __init__(self, stream, options, server_hostname, accepted_leaf=None):
+        gc.collect()
         super().__init__(stream)
         self.options = options
         self.hostname = server_hostname
@@ -79,26 +82,25 @@ class Session(Tap):
 
         Raises the typed error; the caller then closes `ssl` and the stream.
         """
-        while True:
-            self.want = 0
-            failure = None
-            count = None
-            try:
-                count = self.ssl.readinto(_ONE)
-            except Exception as error:
-                failure = error
-            if self.over:
-                self.accept()
-                self.release()
-                self.context = None
-                return 0
-            if failure is not None or count is not None or self.error is not None:
-                # A count is the end of the stream, or data before Finished: no handshake either.
-                from ..verdict import explain
+        self.want = 0
+        try:
+            count = self.ssl.readinto(_ONE)
+        except Exception as error:
+            raise self._explained(error)
+        if self.over:
+            self.accept()
+            self.release()
+            self.context = None
+            return 0
+        if count is not None or self.error is not None:
+            # A count is the end of the stream, or data before Finished: no handshake either.
+            raise self._explained(None)
+        return self.want or self.step()
 
-                raise explain(self, failure)
-            if self.want:
-                return self.want
+    def _explained(self, error):
+        from ..verdict import explain
+
+        return explain(self, error)
 
     @property
     def names(self):
@@ -115,6 +117,7 @@ class Session(Tap):
         if options.trust is None or self.accepted_leaf is not None:
             return True
         self.proposal = options.trust.propose(data, start, stop, self._offer)
+        gc.collect()
         if self.proposal == trust.NO_ANCHOR:
             self.path.unanchored = True
         if self.proposal != trust.EXACT:
@@ -133,7 +136,7 @@ class Session(Tap):
         if (
             self.proposal == trust.ANCHORS
             and self.accepted_leaf is None
-            and path.leaf is not None
+            and path.complete
             and (path.pinned or not self.options.pins)
         ):
             return
@@ -148,7 +151,13 @@ class Session(Tap):
     def _seen(self, der, depth):
         # Called by mbedTLS: an exception here would leak its memory for good.
         try:
-            self.path.add(der, depth, self.options.pins, self.options.trust is None)
+            trusted = self.options.trust
+            if depth == 0:
+                if self.accepted_leaf is not None:
+                    self.path.accepted = der == self.accepted_leaf
+                elif self.proposal == trust.EXACT:
+                    self.path.accepted = trusted.is_exact(der)
+            self.path.add(der, depth, self.options.pins, trusted is None)
             return 0
         except Exception as error:
             self.error = error
