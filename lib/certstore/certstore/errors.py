@@ -107,4 +107,6 @@ class CorruptStore(StoreError):
 class NotFound(StoreError):
     """The store does not hold what was asked for."""
 
-    codes = (("not-found", _ENOENT, "the store has no such entry", "securesocket store list shows what it has"),)
+    codes = (
+        ("not-found", _ENOENT, "the store has no such entry", "securesocket store list shows what it has"),
+    )

@@ -1,0 +1,185 @@
+"""certstore.keys: every form to PKCS#1 or SEC 1, and that no error tells anything of a key."""
+
+from certstore import keys, pem
+from certstore.certificate import Certificate
+from certstore.der import encode
+from certstore.errors import FormatError, SecureSocketError
+from support import ON_MICROPYTHON, attack, certificate_der, facts, only_on_micropython, raises, vector
+
+RSA_DER = vector("keys/rsa_pkcs1.der")
+EC_DER = vector("keys/ec_sec1.der")
+
+# (file, kind, the file in DER that it must become, or None if only its parts are given)
+GOOD = (
+    ("rsa_pkcs1.der", "RSA", "rsa_pkcs1.der"),
+    ("rsa_pkcs8.der", "RSA", "rsa_pkcs1.der"),
+    ("rsa_pkcs8.pem", "RSA", "rsa_pkcs1.der"),
+    ("ec_sec1.der", "EC", "ec_sec1.der"),
+    ("ec_pkcs8.der", "EC", "ec_sec1.der"),
+    ("ec_pkcs8_v2.der", "EC", "ec_sec1.der"),
+    ("ec_parameters.pem", "EC", "ec_sec1.der"),
+    ("ec384_sec1.pem", "EC", None),
+    ("ec_pkcs8_bare.der", "EC", None),
+    ("ec_sec1_packed.der", "EC", "ec_sec1_packed.der"),
+)
+
+
+def test_every_form_becomes_one():
+    for file, kind, expected in GOOD:
+        data = vector("keys/" + file)
+        forms = [data, memoryview(data), bytearray(data)]
+        if file.endswith(".pem"):
+            forms.append(data.decode())
+        for form in forms:
+            found = keys.private_key(form)
+            assert found[0] == kind, file
+            assert isinstance(found[1], bytes)
+            # What is normal already stays as it is.
+            assert keys.private_key(found[1]) == found, file
+            if expected is not None:
+                assert found[1] == vector("keys/" + expected), file
+
+
+def test_sec1_always_names_its_curve():
+    _, der = keys.private_key(vector("keys/ec_pkcs8_bare.der"))
+    curve = b"\xa0\x0a\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
+    # The key without its point, with parameters: what remains of the full key before [1].
+    assert der[2:] == EC_DER[2 : EC_DER.find(curve) + len(curve)]
+    error = raises(FormatError, "key", keys.private_key, vector("keys/ec_sec1_no_curve.der"))
+    assert error.found == "an EC key that names no curve"
+
+
+def test_the_point_outside_is_kept():
+    # PKCS#8 v2 around a key that names its curve and leaves its point outside.
+    algorithm = vector("keys/ec_pkcs8.der")[6:27]
+    _, inner = keys.private_key(vector("keys/ec_pkcs8_bare.der"))
+    point = Certificate(certificate_der("ec_root")).public_key
+    outer = encode(0x30, b"\2\1\1", algorithm, encode(4, inner), encode(0x81, b"\0", point))
+    assert keys.private_key(outer) == ("EC", EC_DER)
+
+
+def test_what_is_refused():
+    rows = (
+        ("encrypted_pkcs8.der", "key-encrypted"),
+        ("encrypted_pkcs8.pem", "key-encrypted"),
+        ("encrypted_sec1.pem", "key-encrypted"),
+        ("ed25519_pkcs8.der", "key"),
+        ("ec_sec1_no_curve.der", "key"),
+    )
+    for file, code in rows:
+        raises(FormatError, code, keys.private_key, vector("keys/" + file))
+    error = raises(FormatError, "key", keys.private_key, vector("keys/ed25519_pkcs8.der"))
+    assert error.found == "a key for 1.3.101.112" and error.expected == "RSA or EC"
+    raises(FormatError, "key", keys.private_key, RSA_DER.replace(b"\2\1\0", b"\2\1\1", 1))
+    raises(FormatError, "pem-none", keys.private_key, pem.encode(certificate_der("leaf")))
+    raises(FormatError, "key", keys.private_key, certificate_der("leaf"))
+    for data in (b"", "", "no key", b"\x30\0", RSA_DER + b"\0", EC_DER + b"\0", RSA_DER[:-1]):
+        raises(FormatError, "key", keys.private_key, data)
+
+
+def test_first_key_of_a_bundle():
+    certificate = pem.encode(certificate_der("leaf"))
+    text = certificate + vector("keys/ec_parameters.pem").decode() + vector("keys/rsa_pkcs8.pem").decode()
+    assert keys.private_key(text) == ("EC", EC_DER)
+
+
+def test_two_curves_are_refused():
+    # PKCS#8 that names P-256 around a key that names P-384.
+    _, inner = keys.private_key(vector("keys/ec384_sec1.pem"))
+    algorithm = vector("keys/ec_pkcs8.der")[6:27]
+    assert algorithm[:2] == b"\x30\x13"
+    error = raises(FormatError, "key", keys.private_key, encode(0x30, b"\2\1\0", algorithm, encode(4, inner)))
+    assert error.found == "two curves"
+
+
+def test_matches():
+    owners = facts("keys")
+    stems = ("rsa_root", "ec_root", "ec384_path0", "twin_a", "ed25519")
+    known = {stem: Certificate(certificate_der(stem)) for stem in stems}
+    checked = 0
+    for file, kind, _ in GOOD:
+        kind, der = keys.private_key(vector("keys/" + file))
+        for stem in stems:
+            expected = stem == owners[file]
+            if file == "ec_pkcs8_bare.der" and stem in ("ec_root", "twin_a"):
+                expected = None
+            assert keys.matches(kind, der, known[stem]) is expected, (file, stem)
+            checked += expected is True
+    assert checked == len(GOOD) - 1
+
+
+def test_another_exponent_is_another_key():
+    certificate = Certificate(certificate_der("rsa_root"))
+    changed = RSA_DER.replace(b"\2\3\1\0\1", b"\2\3\1\0\3")
+    assert changed != RSA_DER
+    assert keys.matches("RSA", changed, certificate) is False
+
+
+def test_a_point_and_its_packed_form():
+    root = Certificate(certificate_der("ec_root"))
+    packed = vector("keys/ec_sec1_packed.der")
+    at = len(packed) - 33
+    assert packed[at] in (2, 3) and keys.matches("EC", packed, root) is True
+    for first, last, expected in ((packed[at] ^ 1, packed[-1], False), (packed[at], packed[-1] ^ 1, False)):
+        other = packed[:at] + bytes((first,)) + packed[at + 1 : -1] + bytes((last,))
+        assert keys.matches("EC", other, root) is expected
+    assert keys.matches("EC", packed[:at] + b"\5" + packed[at + 1 :], root) is None
+
+
+def test_errors_tell_nothing_of_the_key():
+    # One shape for everything that is damaged: no offset, no tag, no byte of the input.
+    plain = str(FormatError("key"))
+    seen = set()
+
+    def damaged(data):
+        try:
+            return keys.private_key(data)
+        except SecureSocketError as error:
+            seen.add((error.code, error.found))
+            raise
+
+    attack(damaged, EC_DER)
+    attack(damaged, vector("keys/ec_pkcs8.der"))
+    assert ("key", None) in seen
+    for code, found in seen:
+        assert code in ("key", "key-encrypted"), code
+        fixed = (None, "two curves", "an EC key that names no curve")
+        assert found in fixed or found.startswith("a key for "), found
+    assert "found" not in plain
+
+
+def test_hostile_input():
+    certificates = {"RSA": "rsa_root", "EC": "ec_root"}
+
+    def check(found):
+        kind, der = found
+        if kind in certificates:
+            keys.matches(kind, der, Certificate(certificate_der(certificates[kind])))
+
+    for file in (
+        "ec_pkcs8_v2.der",
+        "ec_sec1_packed.der",
+        "ec_pkcs8.der",
+        "ec_parameters.pem",
+        "encrypted_pkcs8.der",
+    ):
+        values, errors = attack(keys.private_key, vector("keys/" + file), on_value=check)
+        assert errors, file
+    values, errors = attack(
+        keys.private_key, vector("keys/rsa_pkcs8.der"), stride=8 if ON_MICROPYTHON else 1, on_value=check
+    )
+    assert values and errors
+
+
+def test_mbedtls_takes_the_result():
+    only_on_micropython("the tls module is MicroPython's")
+    import tls
+
+    for file, _, _ in GOOD:
+        owner = facts("keys")[file]
+        if owner is None:
+            continue
+        _, der = keys.private_key(vector("keys/" + file))
+        context = tls.SSLContext(tls.PROTOCOL_TLS_SERVER)
+        for _ in range(2):
+            context.load_cert_chain(certificate_der(owner), der)
