@@ -197,7 +197,8 @@ class HandshakeReader:
             if self._message_left == 0:
                 self._message_have = 0
                 if wanted:
-                    self._collected = None
+                    if self._collected is not None:
+                        self._collected = None
                     self.event = SERVER_HELLO if self.last == _HS_SERVER_HELLO else CERTIFICATE
                     return pos
         return pos
@@ -207,7 +208,8 @@ class HandshakeReader:
             if self._message_have == 0:
                 self.last = data[pos]
                 self._message_left = 0
-                self.fragmented = False
+                if self.fragmented:
+                    self.fragmented = False
             else:
                 self._message_left = self._message_left << 8 | data[pos]
             self._message_have += 1

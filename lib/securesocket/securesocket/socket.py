@@ -35,9 +35,7 @@ class SecureSocket(SecureStream):
         super().__init__(secure, host)
         self._timeout_ms = timeout_ms
         if _blocking:
-            self._run(self._open(host, port, True))
-            self._run(self._handshake())
-            self._inner.setblocking(True)
+            self._connect(host, port)
 
     @staticmethod
     async def open(host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
@@ -66,6 +64,12 @@ class SecureSocket(SecureStream):
         # The Unix port keeps a raw sockaddr.
         family, address, port = socket.sockaddr(address)[:3]
         return socket.inet_ntop(family, address), port
+
+    def _connect(self, host, port):
+        # Apart from __init__, whose many locals would put its frame on the heap.
+        self._run(self._open(host, port, True))
+        self._run(self._handshake())
+        self._inner.setblocking(True)
 
     def _step(self):
         try:

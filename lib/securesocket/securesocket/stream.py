@@ -43,7 +43,6 @@ class SecureStream(io.IOBase):
     _anchor_source = None
     _error = None
     _deadline_ms = None
-    _started_ms = 0
     _timeout_ms = None
 
     def __init__(self, secure, server_hostname):
@@ -141,7 +140,7 @@ class SecureStream(io.IOBase):
 
     def _start(self, stream, waits, accepted_leaf=None):
         self.stage = "handshake"
-        self._started_ms = ticks_ms()
+        self.handshake_ms = ticks_ms()
         self._inner = stream
         self._session = engine.Session(stream, self._context, self._hostname, accepted_leaf)
         if waits:
@@ -180,7 +179,7 @@ class SecureStream(io.IOBase):
         session = self._session
         ssl = session.ssl
         self.stage = "open"
-        self.handshake_ms = ticks_diff(ticks_ms(), self._started_ms)
+        self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
         self._leaf = session.path.leaf
         self._names = session.names
         if not self._context.verify:
@@ -199,6 +198,8 @@ class SecureStream(io.IOBase):
 
     def _fail(self, error):
         self._error = error if isinstance(error, SecureSocketError) else SecureSocketError("closed")
+        if self.stage == "handshake":
+            self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
         self._drop()
 
     def _drop(self):

@@ -8,7 +8,8 @@ from certstore.certificate import Certificate, read_validity_and_subject
 from certstore.compat import const, unix_time
 from certstore.names import format_name
 
-from . import errors, handshake, trust
+from . import errors, handshake
+from .engine import engine
 
 # mbedTLS error numbers (mbedtls/ssl.h, x509.h), as MicroPython raises them: -number.
 _CONN_EOF = const(0x7280)
@@ -167,7 +168,7 @@ def _certificate(session, text):
     options = session.options
     hostname = session.hostname
     leaf = Certificate(path.leaf) if path.leaf is not None else None
-    unknown = session.proposal == trust.NO_ANCHOR
+    unknown = session.anchor_source is None
     failures = []
     for fragment, kind, code in _REASONS:
         signature = code == "bad-signature"
@@ -207,7 +208,7 @@ def _unsigned(session):
     if path.top_issuer is None:
         return errors.CertificateError("not-trusted", found=_stage(session))
     issuer = format_name(path.top_issuer)
-    if session.proposal == trust.NO_ANCHOR:
+    if session.anchor_source is None:
         return _unknown_issuer(path, issuer)
     if path.short_of_heap:
         return errors.MemoryBudgetError("memory-verify")
@@ -304,9 +305,9 @@ def judge(session):
         return
     leaf = Certificate(path.leaf) if path.leaf is not None else None
     if options.trust is not None:
-        if session.proposal == trust.EXACT:
+        if session.anchor_source == engine.EXACT:
             _judge_exact(leaf, session)
-        elif session.proposal != trust.ANCHORS:
+        elif session.anchor_source is None:
             raise _with(errors.CertificateError("not-trusted"), path.leaf)
     if options.pins and not path.pinned:
         raise _with(errors.PinMismatch("pin", **_facts("pin", path, leaf, session.hostname)), path.leaf)

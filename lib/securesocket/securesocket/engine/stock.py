@@ -25,6 +25,10 @@ DEFAULT_CIPHERS = (
     "TLS-ECDHE-RSA-WITH-AES-256-GCM-SHA384",
 )
 
+# Values of Session.anchor_source besides None.
+OFFERED = ("store", "certificate")
+EXACT = "exact"
+
 _REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
 
 
@@ -53,7 +57,6 @@ class Session(Tap):
     step() until it returns 0; then `ssl` is the connection, and `path` tells what was verified.
     """
 
-    proposal = trust.NO_ANCHOR
     accepted_leaf = None
     anchor_source = None
 
@@ -105,7 +108,7 @@ class Session(Tap):
     @property
     def names(self):
         """The verified path; an exact certificate is its own anchor, for its issuers were not asked."""
-        return self.path.names[:1] if self.proposal == trust.EXACT else self.path.names
+        return self.path.names[:1] if self.anchor_source == EXACT else self.path.names
 
     def certificate(self, data, start, stop):
         """Offers anchors for the chain that passes; False: mbedTLS has to read its authmode again."""
@@ -116,17 +119,19 @@ class Session(Tap):
             raise UnsupportedFeature("fragmented", found="mbedTLS %d.%d.%d" % version())
         if options.trust is None or self.accepted_leaf is not None:
             return True
-        self.proposal = options.trust.propose(data, start, stop, self._offer)
+        proposal = options.trust.propose(data, start, stop, self._offer)
         gc.collect()
-        if self.proposal == trust.NO_ANCHOR:
+        if proposal == trust.NO_ANCHOR:
             self.path.unanchored = True
-        if self.proposal != trust.EXACT:
+        if proposal != trust.EXACT:
             return True
+        self.anchor_source = EXACT
         self.context.verify_mode = tls.CERT_OPTIONAL
         return False
 
     def _offer(self, der, source):
         # tls takes bytes only; a view of flash is copied here, and is garbage right away.
+        gc.collect()
         self.context.load_verify_locations(bytes(der))
         self.anchor_source = source
 
@@ -134,7 +139,7 @@ class Session(Tap):
         """Raises unless the path that mbedTLS has verified is what the caller asked for."""
         path = self.path
         if (
-            self.proposal == trust.ANCHORS
+            self.anchor_source in OFFERED
             and self.accepted_leaf is None
             and path.complete
             and (path.pinned or not self.options.pins)
@@ -155,7 +160,7 @@ class Session(Tap):
             if depth == 0:
                 if self.accepted_leaf is not None:
                     self.path.accepted = der == self.accepted_leaf
-                elif self.proposal == trust.EXACT:
+                elif self.anchor_source == EXACT:
                     self.path.accepted = trusted.is_exact(der)
             self.path.add(der, depth, self.options.pins, trusted is None)
             return 0

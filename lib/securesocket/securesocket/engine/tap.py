@@ -161,6 +161,7 @@ class Tap(io.IOBase):
                 self._finished = True
             elif event == handshake.NOT_TLS or event == handshake.OVERSIZE:
                 raise _unreadable(reader, event)
+        reader.message = None  # it was mbedTLS's memory, or is not needed any more
         return deliver
 
     def _write(self, buf):
