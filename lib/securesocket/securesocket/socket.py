@@ -41,8 +41,8 @@ class SecureSocket(SecureStream):
     async def open(host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
         """The same under asyncio; what it returns serves asyncio.StreamReader and StreamWriter."""
         opened = SecureSocket(host, port, secure, timeout_ms, _blocking=False)
-        await opened._run_async(opened._open(host, port, False))
-        await opened._run_async(opened._handshake())
+        await opened._run_async(_stepper(opened._open(host, port, False)))
+        await opened._run_async(opened._step)
         return opened
 
     @staticmethod
@@ -67,31 +67,30 @@ class SecureSocket(SecureStream):
 
     def _connect(self, host, port):
         # Apart from __init__, whose many locals would put its frame on the heap.
-        self._run(self._open(host, port, True))
-        self._run(self._handshake())
+        self._run(_stepper(self._open(host, port, True)))
+        self._run(self._step)
         self._inner.setblocking(True)
 
-    def _step(self):
-        try:
-            want = self._session.step()
-        except SecureSocketError as error:
-            want = self._reopen(error)
-        if not want:
-            self._established()
-        return want
+    def _recover(self, error):
+        """As SecureStream's, unless the caller accepts the refused certificate: then connects once more, to
+        take this very certificate, and returns the step to go on with. mbedTLS forgets a handshake that it
+        has refused, so the certificate has to be shown again."""
+        session = self._session
+        if session is not None and isinstance(error, Exception):
+            error = self._explained(error)
+            if session.accepted_leaf is None and self._is_accepted(error):
+                self._drop()
+                self.authorization_error = error
+                return _stepper(self._again(session.wait is not None, bytes(error.certificate.der)))
+        return super()._recover(error)
 
-    def _reopen(self, refused):
-        """Raises `refused`, unless the caller accepts its certificate: then connects once more, to take this
-        very certificate. mbedTLS forgets a handshake that it has refused, so it has to be shown again."""
-        waits = self._session.wait is not None
-        if self._session.accepted_leaf is not None or not self._is_accepted(refused):
-            raise refused
-        self._drop()
-        self.authorization_error = refused
-        for _ in self._connect_to(self._info):
-            break  # the handshake waits for the connection
-        self._start(self._inner, waits, bytes(refused.certificate.der))
-        return _POLLOUT
+    def _again(self, waits, leaf):
+        yield from self._connect_to(self._info)
+        self._start(self._inner, waits, leaf)
+        want = self._step()
+        while want:
+            yield want
+            want = self._step()
 
     def _is_accepted(self, error):
         """Asks on_bad_certificate; only about a certificate, and only True is a yes."""
@@ -155,6 +154,11 @@ class SecureSocket(SecureStream):
             except OSError as error:
                 if error.errno not in _EISCONN:
                     raise
+
+
+def _stepper(generator):
+    """A step (see stream.py) of a generator that yields the events it waits for."""
+    return lambda: next(generator, 0)
 
 
 def _unreachable(code, found):

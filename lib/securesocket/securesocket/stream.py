@@ -1,7 +1,7 @@
 """A TLS connection over any stream, verified before its first byte is handed out.
 
-The steps are generators that yield the events they wait for (POLLIN, POLLOUT); the blocking front and
-the asyncio front differ only in how they wait.
+A step is a callable that goes on as far as it can and returns the events it waits for (POLLIN, POLLOUT),
+0 at the end; the blocking front and the asyncio front differ only in how they wait.
 """
 
 import io
@@ -154,7 +154,7 @@ class SecureStream(io.IOBase):
         if switches:
             stream.setblocking(False)
         self._start(stream, True)
-        self._run(self._handshake())
+        self._run(self._step)
         if switches:
             stream.setblocking(True)
 
@@ -164,9 +164,8 @@ class SecureStream(io.IOBase):
             raise self._error
         try:
             return not self._step()
-        except Exception as error:
-            self._fail(error)
-            raise
+        except BaseException as error:
+            self._recover(error)
 
     def _step(self):
         """The handshake, as far as it goes: what to wait for, or 0 when it is over."""
@@ -196,11 +195,24 @@ class SecureStream(io.IOBase):
         self.readline = ssl.readline
         self.write = ssl.write
 
-    def _fail(self, error):
+    def _recover(self, error):
+        """After an exception: closes everything and raises the typed error, which latches."""
+        if isinstance(error, Exception) and not isinstance(error, SecureSocketError):
+            error = self._explained(error)
         self._error = error if isinstance(error, SecureSocketError) else SecureSocketError("closed")
         if self.stage == "handshake":
             self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
         self._drop()
+        raise error
+
+    def _explained(self, error):
+        if self._session is not None:
+            return self._session.explain(error)
+        if isinstance(error, MemoryError):
+            from .errors import MemoryBudgetError
+
+            return MemoryBudgetError("memory", found=self.stage)
+        return error
 
     def _drop(self):
         ssl, self._ssl = self._ssl, None
@@ -216,13 +228,6 @@ class SecureStream(io.IOBase):
             ssl.close()
         if inner is not None:
             inner.close()
-
-    def _handshake(self):
-        """Generator: the handshake over the stream of _start."""
-        want = self._step()
-        while want:
-            yield want
-            want = self._step()
 
     def _deadline(self, timeout_ms):
         self._timeout_ms = timeout_ms
@@ -253,39 +258,39 @@ class SecureStream(io.IOBase):
 
         return HandshakeTimeout("timeout", self.stage, self._timeout_ms)
 
-    def _run(self, steps):
-        """The blocking front."""
-        # next() instead of a for loop: MicroPython keeps a frame of so few words on the C stack, and on this
-        # one's lie all of the handshake's.
-        try:
-            events = next(steps, 0)
-            while events:
-                self._wait(events)
-                events = next(steps, 0)
-        except BaseException as error:  # also Ctrl-C: no socket stays open behind it
-            self._fail(error)
-            raise
+    def _run(self, step):
+        """The blocking front: calls step() until it returns 0, and waits for the events it returns."""
+        while step is not None:
+            try:
+                events = step()
+                while events:
+                    self._wait(events)
+                    events = step()
+                return
+            except BaseException as error:  # also Ctrl-C: no socket stays open behind it
+                step = self._recover(error)
 
-    async def _run_async(self, steps):
-        """The asyncio front."""
+    async def _run_async(self, step):
+        """The asyncio front of the same."""
         import asyncio
 
-        try:
-            if self._deadline_ms is None:
-                await self._await_each(steps)
-            else:
-                await asyncio.wait_for_ms(self._await_each(steps), self._left_ms())
-        except asyncio.TimeoutError:
-            error = self._timeout()
-            self._fail(error)
-            raise error
-        except BaseException as error:  # also a cancelled task
-            self._fail(error)
-            raise
+        while step is not None:
+            try:
+                if self._deadline_ms is None:
+                    await self._await_each(step)
+                else:
+                    await asyncio.wait_for_ms(self._await_each(step), self._left_ms())
+                return
+            except asyncio.TimeoutError:
+                step = self._recover(self._timeout())
+            except BaseException as error:  # also a cancelled task
+                step = self._recover(error)
 
-    async def _await_each(self, steps):
-        for events in steps:
+    async def _await_each(self, step):
+        events = step()
+        while events:
             await _ready(self._inner, events)
+            events = step()
 
 
 def _ready(stream, events):

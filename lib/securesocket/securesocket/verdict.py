@@ -71,6 +71,8 @@ def explain(session, error):
     """The typed error for `error`, which ended the session's handshake (None: it ended without one)."""
     if session.error is not None:
         return _own(session.error, session)
+    if isinstance(error, errors.SecureSocketError):
+        return error
     if isinstance(error, ValueError):
         return _certificate(session, str(error))
     if isinstance(error, MemoryError):

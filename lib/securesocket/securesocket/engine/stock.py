@@ -83,13 +83,11 @@ class Session(Tap):
     def step(self):
         """Runs the handshake as far as it goes: 0 when it is over, else what to wait for (POLLIN, POLLOUT).
 
-        Raises the typed error; the caller then closes `ssl` and the stream.
+        Raises what tls raises, of which explain() makes the typed error; the caller then closes `ssl` and
+        the stream. (No try here: a frame with one lies on the heap, while mbedTLS verifies.)
         """
         self.want = 0
-        try:
-            count = self.ssl.readinto(_ONE)
-        except Exception as error:
-            raise self._explained(error)
+        count = self.ssl.readinto(_ONE)
         if self.over:
             self.accept()
             self.release()
@@ -97,10 +95,11 @@ class Session(Tap):
             return 0
         if count is not None or self.error is not None:
             # A count is the end of the stream, or data before Finished: no handshake either.
-            raise self._explained(None)
+            raise self.explain(None)
         return self.want or self.step()
 
-    def _explained(self, error):
+    def explain(self, error):
+        """The typed error for what ended the handshake; None: it ended without an exception."""
         from ..verdict import explain
 
         return explain(self, error)
