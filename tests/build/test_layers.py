@@ -1,0 +1,133 @@
+"""Imports in lib/ point downwards only: the layers of the design, read from the import graph."""
+
+import ast
+from graphlib import TopologicalSorter
+
+import pytest
+
+from plugins.interpreters import ROOT
+
+# From the bottom. Within a layer modules may import each other, in one direction.
+X509 = "certstore.*"  # every module of certstore that is not named
+LAYERS = (
+    {"certstore.compat", "certstore.errors"},
+    {X509},
+    {"certstore.store", "certstore.anchors", "certstore.mozilla"},
+    {"certstore"},
+    {"securesocket.errors"},
+    {"securesocket.handshake", "securesocket.path", "securesocket.trust", "securesocket.identity"},
+    {"securesocket.report", "securesocket.verdict"},
+    {"securesocket.engine", "securesocket.engine.stock", "securesocket.engine.tap"},
+    {"securesocket.context"},
+    {"securesocket.stream"},
+    {"securesocket.socket"},
+    {"securesocket"},
+)
+
+# (importer, imported): why an import may point upwards. Each is made inside a function.
+UPWARDS = {
+    ("securesocket.context", "securesocket.stream"): "wrap_socket makes the stream",
+}
+
+# Who imports by a computed name, and what it is.
+COMPUTED = {
+    "securesocket": "its own parts, when they are first used",
+    "securesocket.context": "the module of a store",
+}
+
+# Only these may import the module.
+RESERVED = {
+    "tls": {"securesocket.engine.stock"},
+    "ssl": set(),
+    "_securesocket": {"securesocket.engine.native"},
+}
+
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def modules():
+    """{dotted name: path} of every module in lib/."""
+    found = {}
+    for path in sorted((ROOT / "lib").glob("*/*/**/*.py")):
+        parts = path.relative_to(ROOT / "lib").with_suffix("").parts[1:]
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def imports(name, path, known):
+    """What a module imports, at its top or inside functions; of our own the module, not the attribute."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield full if full in known else base
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "__import__":
+            computed = not isinstance(node.args[0], ast.Constant)
+            assert not computed or name in COMPUTED, f"{path}:{node.lineno}: an import that nobody can read"
+            yield name if computed else node.args[0].value
+
+
+MODULES = modules()
+GRAPH = {name: set(imports(name, path, MODULES)) - {name} for name, path in MODULES.items()}
+
+
+def level(name):
+    return LEVEL.get(name, LEVEL[X509] if name.startswith("certstore.") else None)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_imports_downwards(name):
+    assert level(name) is not None, f"{name} is in no layer: add it to LAYERS"
+    for imported in GRAPH[name] & MODULES.keys():
+        if (name, imported) not in UPWARDS:
+            assert level(imported) <= level(name), f"{name} imports {imported}, which is above it"
+
+
+def test_no_circles():
+    graph = {name: GRAPH[name] & MODULES.keys() for name in MODULES}
+    for importer, imported in UPWARDS:
+        assert imported in graph[importer], f"{importer} no longer imports {imported}: delete the exception"
+        graph[importer] -= {imported}
+    list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("reserved", RESERVED)
+def test_reserved_module_has_its_one_importer(reserved):
+    importers = {name for name, imported in GRAPH.items() if reserved in imported}
+    assert importers <= RESERVED[reserved]
+
+
+def test_certstore_touches_no_device():
+    """The pure package: what it imports exists on CPython, or is asked for inside a `try`."""
+    allowed = {"binascii", "hashlib", "time", "struct", "io", "os", "micropython"}
+    for name in MODULES:
+        if name.split(".")[0] == "certstore":
+            assert {found for found in GRAPH[name] - MODULES.keys() if found not in allowed} == set(), name
+
+
+def test_every_layer_has_its_modules():
+    missing = LEVEL.keys() - MODULES.keys() - {X509}
+    assert not missing, f"in LAYERS, but not in lib/: {missing}"
+
+
+FORMS = """
+import os
+from .. import b
+from ..c import attribute
+from x.y import z
+def f():
+    import late
+    __import__("later")
+"""
+
+
+def test_the_reader_of_imports_sees_every_form(tmp_path):
+    path = tmp_path / "e.py"
+    path.write_text(FORMS)
+    found = set(imports("a.d.e", path, {"a.b", "a.c"}))
+    assert found == {"os", "a.b", "a.c", "x.y", "late", "later"}

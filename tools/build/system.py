@@ -1,0 +1,104 @@
+"""What the machine itself must have: programs, a 32-bit C library, libfaketime.
+
+As root on Debian this installs what is missing. Anything still missing is told in one line,
+with the command that installs it.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from common import BuildError, clean_environment, main, say
+
+
+def has_32bit_compiler():
+    """Whether gcc -m32 links: gcc-multilib has no program of its own to look for."""
+    if not shutil.which("gcc"):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "main.c"
+        program.write_text("#include <stdlib.h>\nint main(void) { return 0; }\n")
+        command = ["gcc", "-m32", str(program), "-o", str(Path(folder) / "main")]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def has_libfaketime():
+    places = [Path("/usr/lib"), Path("/usr/local/lib"), Path("/opt/homebrew/lib")]
+    return any(found for place in places for found in place.glob("**/libfaketime.so.1"))
+
+
+def has_venv():
+    """A Python without ensurepip makes environments only if it has pip itself."""
+    return bool(find_spec("venv") and (find_spec("ensurepip") or find_spec("pip")))
+
+
+def program(name):
+    return lambda: shutil.which(name) is not None
+
+
+# (what is missing, how to see it, Debian's package)
+NEEDS = (
+    ("gcc", program("gcc"), "gcc"),
+    ("the C library's headers", lambda: Path("/usr/include/stdlib.h").exists(), "libc6-dev"),
+    ("gcc -m32", has_32bit_compiler, "gcc-multilib"),
+    ("git", program("git"), "git"),
+    ("tar", program("tar"), "tar"),
+    ("xz", program("xz"), "xz-utils"),
+    ("bzip2", program("bzip2"), "bzip2"),
+    ("Python's venv", has_venv, "python3-venv"),
+    ("openssl", program("openssl"), "openssl"),
+    ("gnutls-serv", program("gnutls-serv"), "gnutls-bin"),
+    ("faketime", program("faketime"), "faketime"),
+    ("libfaketime", has_libfaketime, "libfaketime"),
+)
+
+
+def missing(needs=NEEDS):
+    return [(what, package) for what, present, package in needs if not present()]
+
+
+def install_command(packages):
+    return "apt-get install --no-install-recommends " + " ".join(sorted(packages))
+
+
+def complaint(found):
+    """The one line, with a command for Debian and names for everyone else."""
+    names = ", ".join(what for what, _ in found)
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    return f"missing: {names}. Install with: {sudo}{install_command({package for _, package in found})}"
+
+
+def can_install():
+    return os.geteuid() == 0 and shutil.which("apt-get") and Path("/etc/debian_version").exists()
+
+
+def install(packages):
+    env = clean_environment() | {"DEBIAN_FRONTEND": "noninteractive"}
+    say(install_command(packages))
+    lists = Path("/var/lib/apt/lists")
+    if not any(lists.glob("*Packages*")):
+        subprocess.run(["apt-get", "-q", "-q", "update"], env=env, check=False)
+    command = ["apt-get", "-q", "-q", "-y", *install_command(packages).split()[1:]]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode:
+        # Lists older than the archive name packages that are gone.
+        subprocess.run(["apt-get", "-q", "-q", "update"], env=env, check=False)
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode:
+        say(done.stderr.strip())
+
+
+def check(needs=NEEDS):
+    found = missing(needs)
+    if found and can_install():
+        install({package for _, package in found})
+        found = missing(needs)
+    if found:
+        raise BuildError(complaint(found))
+
+
+if __name__ == "__main__":
+    main(check)
