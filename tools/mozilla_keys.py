@@ -16,10 +16,10 @@ from certstore.certificate import Certificate  # noqa: E402
 
 TARGET = ROOT / "lib" / "certstore" / "certstore" / "mozilla.py"
 
-TEMPLATE = '''"""The key identifiers of Mozilla's roots, so that an error can name the command that adds a missing one.
+TEMPLATE = '''"""The key identifiers of Mozilla's roots: an error can name the command that adds one.
 
-Made by tools/mozilla_keys.py from certifi {version} ({count} roots). Only the first {width} bytes of each are
-here: this decides nothing but the wording of a message.
+Made by tools/mozilla_keys.py from certifi {version} ({count} roots). Only the first {width} bytes of
+each are here: this decides nothing but the wording of a message.
 """
 
 from .compat import const

@@ -148,8 +148,6 @@ def test_structure():
         (made(version=b"", extensions=(ca,)), "der-trailing", "extensions in version 1"),
         (made(version=b"", after_key=encode(0x81, b"\0")), "der-trailing", "an identifier in version 1"),
         (made(version=encode(0xA0, b"\2\1\1"), extensions=(ca,)), "der-trailing", "extensions in version 2"),
-        (made(extensions=(ca, ca)), "certificate", "one extension twice"),
-        (made(extensions=(extension(19, b"", b"\1\1\1"),)), "der-value", "critical is 1"),
         (made(signature=b""), "der-truncated", "no signature"),
         (made(signature=SIGNATURE * 2), "der-trailing", "two signatures"),
         (made(after_key=b"\5\0"), "der-trailing", "an unknown field"),
@@ -157,6 +155,21 @@ def test_structure():
     )
     for data, code, why in rows:
         raises(FormatError, code, Certificate, data)
+
+
+def test_extensions_are_checked_when_the_first_is_asked_for():
+    ca = extension(19, b"\x30\3\1\1\xff", b"\1\1\xff")
+    rows = (
+        ((ca, ca), "certificate", "one extension twice"),
+        ((extension(19, b"", b"\1\1\1"),), "der-value", "critical is 1"),
+        ((ca, b"\5\0"), "der-tag", "no extension"),
+        ((extension(14, b"\4\0") + b"\x30",), "der-truncated", "half an extension"),
+    )
+    for extensions, code, why in rows:
+        seen = Certificate(made(extensions=extensions))
+        assert seen.version == 3, why
+        for ask in (lambda: seen.ski, lambda: seen.aki, lambda: seen.is_ca, lambda: seen.key_usage):  # noqa: B023
+            raises(FormatError, code, ask)
 
 
 def test_times():

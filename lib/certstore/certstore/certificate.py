@@ -1,8 +1,9 @@
 """An X.509 certificate as offsets into its DER (RFC 5280 section 4): fields, no judgement.
 
 Construction checks, in this order: one SEQUENCE with nothing behind it; version 1 to 3; every
-field present, in its place and of its type; extensions only in version 3, each at most once.
-A property checks its own field when asked.
+field present, in its place and of its type; extensions only in version 3.
+A property checks its own field when asked; the first that asks for an extension checks that all are in
+their places, and each of the known ones there at most once.
 Not checked here: signatures, dates against a clock, policy. mbedTLS does those.
 """
 
@@ -48,6 +49,8 @@ _KEY_USAGE = const(15)
 _SAN = const(17)
 _BASIC_CONSTRAINTS = const(19)
 _AKI = const(35)
+# The extensions that are looked for, in the order of their offsets in Certificate._found.
+_KNOWN = (_SKI, _KEY_USAGE, _SAN, _BASIC_CONSTRAINTS, _AKI)
 
 # Algorithms that fix their hash: RFC 3279, RFC 4055, RFC 5758.
 _SIGNATURE_HASHES = (
@@ -76,7 +79,8 @@ class Certificate:
         self.der = der
         self._view = memoryview(der)
         # Offsets of elements in `der`; 0, where the outermost SEQUENCE begins, means absent.
-        self._ski = self._aki = self._basic = self._usage = self._san = 0
+        self._extensions = 0
+        self._found = None
         walk = Der(self._view)
         walk.expect(_SEQUENCE)
         walk.finish()
@@ -114,34 +118,25 @@ class Certificate:
             walk.optional(_ISSUER_ID)
             walk.optional(_SUBJECT_ID)
         if self.version == 3 and walk.optional(_EXTENSIONS):
-            outer = walk.enter()
-            walk.expect(_SEQUENCE)
-            within = walk.enter()
-            while not walk.done():
-                walk.expect(_SEQUENCE)
-                self._walk_extension(walk)
-            walk.leave(within)
-            walk.leave(outer)
+            self._extensions = walk.at
 
-    def _walk_extension(self, walk):
-        outer = walk.enter()
-        walk.expect(_OID)
-        kind = walk.content()
-        if walk.optional(_BOOLEAN):
-            walk.boolean()
-        walk.expect(_OCTET_STRING)
-        known = kind[2] if len(kind) == 3 and kind[:2] == _ID_CE else 0
-        if known == _SKI:
-            self._ski = _once(self._ski, walk.at)
-        elif known == _AKI:
-            self._aki = _once(self._aki, walk.at)
-        elif known == _BASIC_CONSTRAINTS:
-            self._basic = _once(self._basic, walk.at)
-        elif known == _KEY_USAGE:
-            self._usage = _once(self._usage, walk.at)
-        elif known == _SAN:
-            self._san = _once(self._san, walk.at)
-        walk.leave(outer)
+    def _extension(self, number):
+        # The offset of the OCTET STRING of 2.5.29.<number>, or 0. All are walked when one is asked for:
+        # most certificates of a chain are read for their names alone.
+        found = self._found
+        if found is None:
+            found = bytearray(2 * len(_KNOWN))
+            if self._extensions:
+                walk = self._inside(self._extensions)
+                walk.expect(_SEQUENCE)
+                walk.finish()
+                walk.enter()
+                while not walk.done():
+                    walk.expect(_SEQUENCE)
+                    _walk_extension(walk, found)
+            self._found = found
+        index = 2 * _KNOWN.index(number)
+        return found[index] << 8 | found[index + 1]
 
     def _at(self, offset):
         # A cursor on the element at this offset, which the constructor has walked over.
@@ -233,8 +228,8 @@ class Certificate:
 
         Without the extension, or with an empty one: SHA-1 of the public key, method (1) there.
         """
-        if self._ski:
-            walk = self._inside(self._ski)
+        if self._extension(_SKI):
+            walk = self._inside(self._extension(_SKI))
             walk.expect(_OCTET_STRING)
             walk.finish()
             if walk.start < walk.stop:
@@ -244,9 +239,9 @@ class Certificate:
     @property
     def aki(self):
         """The authority key identifier (RFC 5280 4.2.1.1), bytes, or None."""
-        if not self._aki:
+        if not self._extension(_AKI):
             return None
-        walk = self._inside(self._aki)
+        walk = self._inside(self._extension(_AKI))
         walk.expect(_SEQUENCE)
         walk.finish()
         walk.enter()
@@ -263,9 +258,9 @@ class Certificate:
         return self._constraints()[1]
 
     def _constraints(self):
-        if not self._basic:
+        if not self._extension(_BASIC_CONSTRAINTS):
             return False, None
-        walk = self._inside(self._basic)
+        walk = self._inside(self._extension(_BASIC_CONSTRAINTS))
         walk.expect(_SEQUENCE)
         walk.finish()
         walk.enter()
@@ -277,9 +272,9 @@ class Certificate:
     @property
     def key_usage(self):
         """The key usage bits (RFC 5280 4.2.1.3), or None without the extension."""
-        if not self._usage:
+        if not self._extension(_KEY_USAGE):
             return None
-        walk = self._inside(self._usage)
+        walk = self._inside(self._extension(_KEY_USAGE))
         walk.expect(_BIT_STRING)
         walk.finish()
         content = walk.content()
@@ -302,8 +297,8 @@ class Certificate:
     def _alternative_names(self, tag):
         # The contents of all GeneralNames with this tag (RFC 5280 4.2.1.6).
         found = []
-        if self._san:
-            walk = self._inside(self._san)
+        if self._extension(_SAN):
+            walk = self._inside(self._extension(_SAN))
             walk.expect(_SEQUENCE)
             walk.finish()
             walk.enter()
@@ -325,7 +320,7 @@ class Certificate:
     @property
     def names(self):
         """Every name that `matches_host` compares with, safe to print: DNS, then IP, else common names."""
-        if self._san:
+        if self._extension(_SAN):
             return self.dns_names + self.ip_addresses
         return [names.escape(name) for name in names.common_names(self.subject)]
 
@@ -337,7 +332,7 @@ class Certificate:
         only iPAddress names count, or an equal common name.
         """
         address = hosts.parse_ip(host)
-        if not self._san:
+        if not self._extension(_SAN):
             for name in names.common_names(self.subject):
                 if hosts.matches(name, host, wildcard=address is None):
                     return True
@@ -358,10 +353,22 @@ class Certificate:
         return hashlib.sha256(self.public_key_info).digest()
 
 
-def _once(offset, at):
-    if offset:
-        raise FormatError("certificate", "one extension twice, at byte %d" % at)
-    return at
+def _walk_extension(walk, found):
+    outer = walk.enter()
+    walk.expect(_OID)
+    kind = walk.content()
+    if walk.optional(_BOOLEAN):
+        walk.boolean()
+    walk.expect(_OCTET_STRING)
+    if len(kind) == 3 and kind[:2] == _ID_CE and kind[2] in _KNOWN:
+        index = 2 * _KNOWN.index(kind[2])
+        if found[index] or found[index + 1]:
+            raise FormatError("certificate", "one extension twice, at byte %d" % walk.at)
+        if walk.at > 0xFFFF:
+            raise FormatError("certificate", "an extension at byte %d" % walk.at, "a certificate of 64 KB")
+        found[index] = walk.at >> 8
+        found[index + 1] = walk.at & 255
+    walk.leave(outer)
 
 
 def read_validity_and_subject(der):

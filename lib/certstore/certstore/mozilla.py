@@ -1,7 +1,7 @@
-"""The key identifiers of Mozilla's roots, so that an error can name the command that adds a missing one.
+"""The key identifiers of Mozilla's roots: an error can name the command that adds one.
 
-Made by tools/mozilla_keys.py from certifi 2026.10.18 (117 roots). Only the first 4 bytes of each are
-here: this decides nothing but the wording of a message.
+Made by tools/mozilla_keys.py from certifi 2026.10.18 (117 roots). Only the first 4 bytes of
+each are here: this decides nothing but the wording of a message.
 """
 
 from .compat import const

@@ -5,8 +5,6 @@ OPTIONS is the one table of what may be asked: the checks, the errors and docs/o
 
 from certstore.compat import const, unix_time
 
-from .engine import engine
-
 _TLS_1_2 = const(0x0303)
 _TLS_1_3 = const(0x0304)
 _SHA256_BYTES = const(32)
@@ -56,9 +54,20 @@ class SecureContext:
             raise _refused("on_bad_certificate", repr(self.on_bad_certificate), "a callable")
         if self.server_name is not None:
             self.server_name = _host_name(self.server_name)
-        self.trust = self._trust(options) if self.verify else None
+        self._sources = self._trust_sources(options) if self.verify else None
+        self._trust_set = None
 
-    def _trust(self, options):
+    @property
+    def trust(self):
+        """The trust.TrustSet, or None for pins alone and for verify=False. Made for the first connection:
+        what it needs of certstore costs several KB of RAM."""
+        if self._trust_set is None and self._sources is not None:
+            from .trust import TrustSet
+
+            self._trust_set = TrustSet(*self._sources)
+        return self._trust_set
+
+    def _trust_sources(self, options):
         wanted = options.get("trust", _DEFAULT)
         if wanted is None:
             if not self.pins:
@@ -66,13 +75,13 @@ class SecureContext:
             if self.on_bad_certificate:
                 raise _conflict("trust=None with on_bad_certificate=", "a trust set")
             return None
-        return _trust_set(_default_store() if wanted is _DEFAULT else wanted)
+        return ((_default_store(),), ()) if wanted is _DEFAULT else _sources(wanted)
 
     def __repr__(self):
         if not self.verify:
             return "<SecureContext verification off>"
         return "<SecureContext %s%s%s>" % (
-            "pins only" if self.trust is None else "verified",
+            "pins only" if self._sources is None else "verified",
             ", %d pins" % len(self.pins) if self.pins else "",
             ", with identity" if self.identity else "",
         )
@@ -83,13 +92,14 @@ class SecureContext:
         name = self.server_name or server_hostname
         if name is not None:
             name = _host_name(name)
-        if self.trust is None:
+        trust = self.trust
+        if trust is None:
             return name
         if name is None:
             from .errors import ConfigurationError
 
             raise ConfigurationError("server-name")
-        floor = self.trust.floor()
+        floor = trust.floor()
         if unix_time() < floor:
             from .verdict import clock_not_set
 
@@ -111,6 +121,12 @@ class SecureContext:
             refuse_second_connection(self)
             secured._start(sock, False)
         return secured
+
+
+def _engine():
+    from .engine import engine
+
+    return engine
 
 
 def unsupported(name):
@@ -135,13 +151,15 @@ def _check_names(options):
     for name, value in options.items():
         for known, _, feature in OPTIONS:
             if name == known:
-                if feature is not None and value is not None and feature not in engine.FEATURES:
+                if feature is not None and value is not None and feature not in _engine().FEATURES:
                     raise unsupported(name)
                 break
         else:
             from .errors import ConfigurationError
 
-            raise ConfigurationError("option-unknown", found=name, expected=", ".join(row[0] for row in OPTIONS))
+            raise ConfigurationError(
+                "option-unknown", found=name, expected=", ".join(row[0] for row in OPTIONS)
+            )
     if options.get("verify") is False:
         for name in ("trust", "pins", "on_bad_certificate"):
             if options.get(name) is not None:
@@ -168,14 +186,18 @@ def _ciphers(names):
         return None
     if isinstance(names, str):
         names = names.split(":")
-    known = engine.cipher_names()
+    if not isinstance(names, (list, tuple)):
+        raise _refused("ciphers", repr(names), "names of cipher suites")
+    known = _engine().cipher_names()
     chosen = []
     for name in names:
-        normal = name.replace("_", "-")
+        normal = name.replace("_", "-") if isinstance(name, str) else None
         if normal not in known:
             from .errors import ConfigurationError
 
-            raise ConfigurationError("cipher", found=name, expected="a name as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+            raise ConfigurationError(
+                "cipher", found=name, expected="a name as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+            )
         chosen.append(normal)
     if not chosen:
         raise _refused("ciphers", "an empty list", "at least one name")
@@ -184,7 +206,12 @@ def _ciphers(names):
 
 def _host_name(name):
     """A name as bytes cannot be compared with certificates, and a NUL would cut it short in C."""
-    if not isinstance(name, str) or not name or len(name) > 253 or any(not "!" <= char <= "~" for char in name):
+    if (
+        not isinstance(name, str)
+        or not name
+        or len(name) > 253
+        or any(not "!" <= char <= "~" for char in name)
+    ):
         raise _refused("server_name", repr(name), "an ASCII host name (xn-- for others) or an IP address")
     return name[:-1] if name.endswith(".") else name
 
@@ -192,13 +219,15 @@ def _host_name(name):
 def _pins(values):
     if values is None:
         return ()
-    if isinstance(values, (str, bytes)):
+    if not isinstance(values, (list, tuple, set)):
         values = (values,)
     pins = []
     for value in values:
         pin = _pin(value)
         if pin is None:
-            raise _refused("pins", repr(value), "SHA-256 of a public key info: 32 bytes, 64 hex digits or base64")
+            raise _refused(
+                "pins", repr(value), "SHA-256 of a public key info: 32 bytes, 64 hex digits or base64"
+            )
         pins.append(pin)
     return tuple(pins)
 
@@ -206,6 +235,8 @@ def _pins(values):
 def _pin(value):
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value) if len(value) == _SHA256_BYTES else None
+    if not isinstance(value, str):
+        return None
     import binascii
 
     text = value[7:] if value.startswith("sha256/") or value.startswith("sha256:") else value
@@ -230,11 +261,11 @@ def _is_bytes(value):
     return isinstance(value, (bytes, bytearray, memoryview))
 
 
-def _trust_set(wanted):
+def _sources(wanted):
+    """(stores, DER certificates) of what trust= was given; each certificate is read once, to refuse here."""
     from certstore import pem
+    from certstore.certificate import Certificate
     from certstore.store import CertStore
-
-    from .trust import TrustSet
 
     stores = []
     certificates = []
@@ -242,17 +273,17 @@ def _trust_set(wanted):
         if isinstance(item, CertStore):
             stores.append(item)
         elif isinstance(item, str) or _is_bytes(item):
-            if pem.is_pem(item):
-                certificates += pem.decode(item, "CERTIFICATE")
-            else:
-                certificates.append(item)
+            certificates += pem.decode(item, "CERTIFICATE") if pem.is_pem(item) else [item]
         else:
             raise _refused("trust", repr(type(item)), OPTIONS[0][1])
+    for der in certificates:
+        # Whether it may issue, the trust set asks with every connection; a broken one is refused here.
+        _ = Certificate(der).may_issue
     if not any(len(store) for store in stores) and not certificates:
         from .errors import ConfigurationError
 
         raise ConfigurationError("trust-empty")
-    return TrustSet(stores, certificates)
+    return stores, certificates
 
 
 _store = None
@@ -285,4 +316,6 @@ def _store_file():
             continue
     from .errors import ConfigurationError
 
-    raise ConfigurationError("no-store", found="no module %s, no file %s" % (STORE_MODULE, ", ".join(STORE_FILES)))
+    raise ConfigurationError(
+        "no-store", found="no module %s, no file %s" % (STORE_MODULE, ", ".join(STORE_FILES))
+    )

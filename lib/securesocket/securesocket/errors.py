@@ -35,9 +35,14 @@ class ConfigurationError(SecureSocketError):
             "no-store",
             _EINVAL,
             "there is no certificate store on this device",
-            "copy one: securesocket store build --out roots.bin, then mpremote cp roots.bin :; or pass trust=",
+            "make one with `securesocket store build`, then mpremote cp roots.bin :roots.bin; or pass trust=",
         ),
-        ("trust-empty", _EINVAL, "the trust set holds no certificate", "pass a store or a certificate as trust="),
+        (
+            "trust-empty",
+            _EINVAL,
+            "the trust set holds no certificate",
+            "pass a store or a certificate as trust=",
+        ),
         ("identity", _EINVAL, "the identity cannot be used", None),
         ("identity-mismatch", _EINVAL, "the private key does not belong to the certificate", None),
         ("cipher", _EINVAL, "this engine does not know the cipher suite", None),
@@ -131,7 +136,12 @@ class HandshakeError(SecureSocketError):
             "the server must offer TLS 1.2 with ECDHE and AES-GCM; others by name with ciphers=",
         ),
         ("protocol", _EPROTO, "the peer's handshake is not valid", None),
-        ("signature", _EPROTO, "the handshake is not signed with the certificate's key", "do not trust this server"),
+        (
+            "signature",
+            _EPROTO,
+            "the handshake is not signed with the certificate's key",
+            "do not trust this server",
+        ),
         ("engine", _EPROTO, "mbedTLS refused the handshake", None),
         ("stream", _EPROTO, "the underlying stream failed", None),
         ("certificate-limit", _EPROTO, "the server sends more certificates than are read", None),
@@ -150,7 +160,12 @@ class CertificateError(SecureSocketError):
 
     codes = (
         ("not-trusted", _EACCES, "the certificate chain could not be verified", None),
-        ("usage", _EACCES, "the certificate is not meant for a server", "the server needs another certificate"),
+        (
+            "usage",
+            _EACCES,
+            "the certificate is not meant for a server",
+            "the server needs another certificate",
+        ),
         ("path-length", _EACCES, "a CA of the chain may not have another CA below it", None),
         ("verification-off", _EACCES, "verification was turned off by verify=False", "leave verify out"),
         ("not-checked", _EACCES, "without a verified path these checks were not made", None),
@@ -172,7 +187,14 @@ class UnknownIssuer(CertificateError):
 class Expired(CertificateError):
     """RFC 5280 4.1.2.5: notAfter has passed."""
 
-    codes = (("expired", _EACCES, "the certificate has expired", "the server must renew it; check this device's clock"),)
+    codes = (
+        (
+            "expired",
+            _EACCES,
+            "the certificate has expired",
+            "the server must renew it; check this device's clock",
+        ),
+    )
 
 
 class NotYetValid(CertificateError):
@@ -197,7 +219,9 @@ class ClockNotSet(CertificateError):
 class HostnameMismatch(CertificateError):
     """RFC 6125: the certificate names other hosts."""
 
-    codes = (("hostname", _EACCES, "the certificate is for another host", "connect with a name that it holds"),)
+    codes = (
+        ("hostname", _EACCES, "the certificate is for another host", "connect with a name that it holds"),
+    )
 
 
 class BadSignature(CertificateError):
@@ -211,11 +235,23 @@ class WeakKey(CertificateError):
 
     codes = (
         ("weak-key", _EACCES, "a key of the chain is too weak", "the server needs RSA 2048, P-256 or better"),
-        ("weak-hash", _EACCES, "a certificate of the chain is signed with a weak hash", "it needs SHA-256 or better"),
+        (
+            "weak-hash",
+            _EACCES,
+            "a certificate of the chain is signed with a weak hash",
+            "it needs SHA-256 or better",
+        ),
     )
 
 
 class PinMismatch(CertificateError):
     """None of the pinned keys is in the verified path."""
 
-    codes = (("pin", _EACCES, "no key of the verified path is pinned", "if the server's key changed, update pins="),)
+    codes = (
+        (
+            "pin",
+            _EACCES,
+            "no key of the verified path is pinned",
+            "if the server's key changed, update pins=",
+        ),
+    )

@@ -14,10 +14,14 @@ def load(value):
     from .errors import ConfigurationError
 
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise ConfigurationError("identity", found=type(value).__name__, expected="(certificate chain, private key)")
+        raise ConfigurationError(
+            "identity", found=type(value).__name__, expected="(certificate chain, private key)"
+        )
     chain = _chain(value[0])
     if not chain:
-        raise ConfigurationError("identity", found="no certificate", expected="the device's certificate first")
+        raise ConfigurationError(
+            "identity", found="no certificate", expected="the device's certificate first"
+        )
     kind, key = keys.private_key(value[1])
     if keys.matches(kind, key, Certificate(chain[0])) is False:
         raise ConfigurationError("identity-mismatch", expected="the key of the first certificate")

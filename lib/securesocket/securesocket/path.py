@@ -4,7 +4,7 @@ Every decision after the handshake (pins, the accepted leaf, peer_certificate, t
 these bytes, never on those that passed on the wire.
 """
 
-import gc
+import io
 from hashlib import sha256
 
 from certstore.certificate import Certificate
@@ -38,8 +38,8 @@ class Path:
     top_issuer = top_aki = top_fingerprint = None
 
     def refused(self):
-        """mbedTLS is about to say no, with its chain still allocated: note whether it had the heap to tell."""
-        self.short_of_heap = _is_short()
+        """mbedTLS is about to say no, its chain still allocated: note whether it had the heap to tell."""
+        self.short_of_heap = not has_room(VERIFY_HEAP_BYTES)
 
     def add(self, der, depth, pins, leaf_only):
         """One certificate of the path; pins: SHA-256 digests, looked for in the leaf only if leaf_only."""
@@ -53,12 +53,11 @@ class Path:
         self.names = (subject,) + self.names
         if depth == 0:
             self.complete = True
-            # mbedTLS's frames keep stale pointers alive: what is garbage now is best collected here.
             certificate = subject = None
-            if _is_short():
-                self.names = ()
-            else:
+            if has_room(VERIFY_HEAP_BYTES):
                 self.leaf = bytes(der)
+            else:
+                self.names = ()
 
     def _add_top(self, certificate):
         if certificate.issuer == certificate.subject:
@@ -69,11 +68,11 @@ class Path:
         self.top_aki = certificate.aki
 
 
-def _is_short():
-    gc.collect()
+def has_room(size):
+    """Whether `size` bytes of heap are free in one piece; garbage is collected only if they are not."""
     try:
-        bytearray(VERIFY_HEAP_BYTES)
+        # Unlike any other buffer's, a closed BytesIO's memory is free at once, not at the next collection.
+        io.BytesIO(size).close()
     except MemoryError:
-        return True
-    gc.collect()
-    return False
+        return False
+    return True

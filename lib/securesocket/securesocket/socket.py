@@ -110,7 +110,7 @@ class SecureSocket(SecureStream):
         try:
             found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
         except OSError as error:
-            raise _unreachable("resolve", "%s (%r)" % (host, error))
+            raise _unreachable("resolve", "%s (%s)" % (host, error))
         resolved = ticks_ms()
         self.resolve_ms = ticks_diff(resolved, started)
         self.stage = "connect"
@@ -127,7 +127,7 @@ class SecureSocket(SecureStream):
                 failure = error
                 self._drop()
         else:
-            raise _unreachable("connect", "%s port %s: %r" % (host, port, failure))
+            raise _unreachable("connect", "%s port %s: %s" % (host, port, failure))
         self._start(self._inner, waits)
 
     def _connect_to(self, info):

@@ -1,8 +1,8 @@
 """Which trust anchors are offered to mbedTLS, and what a verified path must still satisfy.
 
 Verified, in this order (each by mbedTLS, in CERT_REQUIRED mode, unless it says otherwise):
-  1. the clock is not before the store's build time, or the newest anchor's notBefore (here, before connecting)
-  2. a path from the server's certificate to an offered anchor: names, signatures, CA flag, pathLen, keyCertSign
+  1. the clock is not before the store's build time or a given anchor's notBefore (here, before connecting)
+  2. a path from the server's certificate to an offered anchor: names, signatures, CA, pathLen, keyCertSign
   3. notBefore and notAfter of every certificate of the path
   4. key sizes, curves and hashes (mbedTLS's default profile: RSA 2048, P-256, SHA-256 and up)
   5. the host name, against subjectAltName, or against the CN of a certificate that has none
@@ -20,6 +20,7 @@ wrong ones mbedTLS says no, and nothing here turns that into a yes.
 from certstore.certificate import Certificate
 from certstore.compat import const
 from certstore.names import same_name, subject_hash
+from certstore.store import ANCHOR
 
 from .handshake import MAX_CERTIFICATES, next_certificate
 
@@ -29,6 +30,10 @@ _CERTIFICATE_LIST_HEADER = const(3)
 NO_ANCHOR = const(0)
 ANCHORS = const(1)
 EXACT = const(2)
+
+# Where an anchor came from; ITSELF: the server's certificate is trusted for itself (EXACT).
+SOURCES = ("store", "certificate")
+ITSELF = "exact"
 
 
 class TrustSet:
@@ -85,59 +90,70 @@ class TrustSet:
         return result
 
     def _propose_itself(self, certificate, load):
-        for der, source in self._named(certificate.subject, None):
+        for store, where in self._named(certificate.subject):
+            der = where if store is None else store.certificate(where)
             if der == certificate.der:
-                if not same_name(certificate.issuer, certificate.subject):
+                if not _equal(certificate.issuer, certificate.subject):
                     return EXACT
-                load(der, source)
+                load(der, _source(store))
                 return ANCHORS
         return NO_ANCHOR
 
     def _propose_issuers(self, certificate, load):
         result = NO_ANCHOR
-        for der, source in self.issuers(certificate.issuer, certificate.aki):
+        for der, source in self.issuers(certificate.issuer, certificate):
             load(der, source)
             result = ANCHORS
         return result
 
-    def issuers(self, name, key_identifier):
-        """Yields (DER, "store" or "certificate") of the CA anchors with this subject, those with this SKI first."""
-        for der, source in self._named(name, key_identifier):
+    def issuers(self, name, issued=None):
+        """Yields (DER, one of SOURCES) of the CA anchors with this subject; those whose SKI is the AKI of
+        `issued` (a Certificate) first."""
+        found = self._named(name)
+        if len(found) > 1 and issued is not None:
+            wanted = issued.aki
+            found.sort(key=lambda one: _ski(one) != wanted)
+        for store, where in found:
+            der = where if store is None else store.certificate(where)
             anchor = Certificate(der)
-            if anchor.may_issue and same_name(anchor.subject, name):
-                yield der, source
+            # What a store keeps as ANCHOR was found to be a CA's when it was built.
+            is_ca = anchor.may_issue if store is None else store.kind(where) == ANCHOR
+            if is_ca and _equal(anchor.subject, name):
+                yield der, _source(store)
 
-    def _named(self, name, key_identifier):
-        """Yields (DER, "store" or "certificate") of anchors with this subject, those with this SKI first."""
+    def _named(self, name):
+        """[(store, number)] and [(None, DER)] of what has a subject with this name's hash."""
         wanted = subject_hash(name)
-        later = []
-        for known, der in self._own:
-            if known == wanted:
-                if key_identifier is None or Certificate(der).ski == key_identifier:
-                    yield der, "certificate"
-                else:
-                    later.append((None, der))
+        found = [(None, der) for known, der in self._own if known == wanted]
         for store in self._stores:
             position = store.find_subject(wanted)
             while position >= 0:
                 number = store.at_subject(position, wanted)
                 if number < 0:
                     break
-                if key_identifier is None or store.ski(number) == key_identifier:
-                    yield store.certificate(number), "store"
-                else:
-                    later.append((store, number))
+                found.append((store, number))
                 position += 1
-        for store, found in later:
-            yield (found, "certificate") if store is None else (store.certificate(found), "store")
+        return found
 
     def is_exact(self, der):
         """Whether this very certificate (equal bytes) is trusted."""
-        certificate = Certificate(der)
-        for known, _ in self._named(certificate.subject, None):
-            if known == der:
+        for store, where in self._named(Certificate(der).subject):
+            if der == (where if store is None else store.certificate(where)):
                 return True
         return False
+
+
+def _equal(a, b):
+    return a == b or same_name(a, b)
+
+
+def _source(store):
+    return SOURCES[1] if store is None else SOURCES[0]
+
+
+def _ski(one):
+    store, where = one
+    return Certificate(where).ski if store is None else store.ski(where)
 
 
 def _unreadable():

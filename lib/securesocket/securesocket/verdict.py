@@ -8,8 +8,7 @@ from certstore.certificate import Certificate, read_validity_and_subject
 from certstore.compat import const, unix_time
 from certstore.names import format_name
 
-from . import errors, handshake
-from .engine import engine
+from . import errors, handshake, trust
 
 # mbedTLS error numbers (mbedtls/ssl.h, x509.h), as MicroPython raises them: -number.
 _CONN_EOF = const(0x7280)
@@ -24,7 +23,7 @@ _ENOMEM = const(12)
 _ALLOCATION = (0x7F00, 0x2880, 0x3F80, 0x4D80, 0x5180, 0x6180, 0x5080, 0x1180)
 _ALLOCATION_LOW = (0x10, 0x6A)
 
-# (error number, class, code, sentence)
+# (error number, class, code)
 _ENGINE = (
     (0x7280, "HandshakeError", "closed"),
     (0x6E00, "HandshakeError", "parameters"),  # SSL_HANDSHAKE_FAILURE
@@ -34,7 +33,7 @@ _ENGINE = (
     (0x7700, "HandshakeError", "protocol"),  # SSL_UNEXPECTED_MESSAGE
     (0x7200, "HandshakeError", "protocol"),  # SSL_INVALID_RECORD
     (0x7180, "HandshakeError", "protocol"),  # SSL_INVALID_MAC
-    (0x7A00, "CertificateError", "not-trusted"),  # SSL_BAD_CERTIFICATE
+    (0x7A00, "CertificateError", "usage"),  # SSL_BAD_CERTIFICATE: the path is good, its use is not
     (0x4380, "HandshakeError", "signature"),  # RSA_VERIFY_FAILED
     (0x4E00, "HandshakeError", "signature"),  # ECP_VERIFY_FAILED
 )
@@ -50,6 +49,11 @@ _REASONS = (
     ("expected CN", "HostnameMismatch", "hostname"),
     ("Usage does not match", "CertificateError", "usage"),
 )
+
+# Codes that mean: no path to an anchor was verified.
+_UNANCHORED = ("unknown-issuer", "bad-signature", "path-length", "not-trusted")
+
+_WEAK_RSA_BITS = const(2048)
 
 
 def date(seconds):
@@ -93,8 +97,9 @@ def explain(session, error):
     else:
         kind, code = "HandshakeError", "closed" if session.closed_by_peer or error is None else "engine"
     if kind == "CertificateError":
-        return _with(errors.CertificateError(code, found=_stage(session)), session.path.leaf)
-    found = "%s" % _stage(session)
+        leaf = Certificate(session.path.leaf) if session.path.leaf is not None else None
+        return _with(errors.CertificateError(code, **_facts(code, session.path, leaf, None)), leaf)
+    found = _stage(session)
     if number and code == "engine":
         found = "mbedTLS error -0x%04X (%s), %s" % (number, error.args[-1], found)
     direction = None
@@ -112,7 +117,9 @@ def _own(error, session):
     if isinstance(error, MemoryError):
         return errors.MemoryBudgetError("memory", found=_stage(session))
     if isinstance(error, OSError):
-        return errors.HandshakeError("connection-lost", found="%r, %s" % (error, _stage(session)), stage=_stage(session))
+        return errors.HandshakeError(
+            "connection-lost", found="%s, %s" % (error, _stage(session)), stage=_stage(session)
+        )
     return errors.HandshakeError("stream", found="%r, %s" % (error, _stage(session)), stage=_stage(session))
 
 
@@ -159,8 +166,8 @@ def _alert(session):
     )
 
 
-def _with(error, leaf):
-    error.certificate = Certificate(leaf) if leaf is not None else None
+def _with(error, certificate):
+    error.certificate = certificate
     return error
 
 
@@ -170,22 +177,23 @@ def _certificate(session, text):
     options = session.options
     hostname = session.hostname
     leaf = Certificate(path.leaf) if path.leaf is not None else None
-    unknown = session.anchor_source is None
     failures = []
     for fragment, kind, code in _REASONS:
-        signature = code == "bad-signature"
-        if (text is not None and fragment in text) or (signature and (unknown or text is None)):
-            if signature:
-                failures.append(_unsigned(session))
-            else:
-                failures.append(getattr(errors, kind)(code, **_facts(code, path, leaf, hostname)))
-        elif text is None and _recognised(code, path, leaf, hostname):
-            failures.append(getattr(errors, kind)(code, **_facts(code, path, leaf, hostname)))
-    if not failures:
-        failures.append(errors.CertificateError("not-trusted", found=text))
+        if text is not None:
+            stated = fragment in text
+        elif code == "bad-signature":
+            stated = session.anchor_source is None
+        else:
+            stated = _recognised(code, path, leaf, hostname)
+        if stated:
+            failure = getattr(errors, kind)(code, **_facts(code, path, leaf, hostname))
+            failures.append(_unsigned(session) if code == "bad-signature" else failure)
+    if not failures or (text is None and session.anchor_source is not None):
+        # More reasons than fit into mbedTLS's text, or one that it does not name.
+        failures.insert(0, errors.CertificateError("not-trusted", found=text))
     if options.pins and not path.pinned:
         failures.append(errors.PinMismatch("pin", **_facts("pin", path, leaf, hostname)))
-    if any(isinstance(failure, (errors.UnknownIssuer, errors.BadSignature)) for failure in failures):
+    if failures[0].code in _UNANCHORED:
         failures.append(
             errors.CertificateError(
                 "not-checked",
@@ -197,10 +205,8 @@ def _certificate(session, text):
     if isinstance(first, errors.MemoryBudgetError):
         return first
     for failure in failures:
-        if isinstance(failure, errors.CertificateError):
-            failure.certificate = leaf
-    if isinstance(first, errors.CertificateError):
-        first.failures = tuple(failures)
+        failure.certificate = leaf
+    first.failures = tuple(failures)
     return first
 
 
@@ -215,12 +221,14 @@ def _unsigned(session):
     if path.short_of_heap:
         return errors.MemoryBudgetError("memory-verify")
     intermediates = len(path.names) - 1
-    lengths = [Certificate(der).path_length for der, _ in session.options.trust.issuers(path.top_issuer, path.top_aki)]
+    lengths = [Certificate(der).path_length for der, _ in session.options.trust.issuers(path.top_issuer)]
     if not lengths:
         return errors.CertificateError("not-trusted", found="a path that breaks at %s" % _subject(path, -1))
     if all(length is not None and length < intermediates for length in lengths):
         return errors.CertificateError(
-            "path-length", found="%d CA certificates below %s" % (intermediates, issuer), expected=str(max(lengths))
+            "path-length",
+            found="%d CA certificates below %s" % (intermediates, issuer),
+            expected=str(max(lengths)),
         )
     return errors.BadSignature("bad-signature", found=_subject(path, -1), expected="signed by " + issuer)
 
@@ -233,11 +241,14 @@ def _unknown_issuer(path, issuer):
         found += ", AKI " + path.top_aki.hex()
     remedy = None
     if path.top_aki and mozilla.has(path.top_aki):
-        remedy = "it is one of Mozilla's roots: securesocket store build --only %s, and the others you need" % path.top_aki.hex()
+        remedy = (
+            "it is one of Mozilla's roots: securesocket store build --only %s, and the others you need"
+            % path.top_aki.hex()
+        )
     elif path.top_fingerprint:
         remedy = (
-            "not one of Mozilla's roots; if it is your own CA, pass its file as trust= after comparing its SHA-256 %s"
-            % path.top_fingerprint.hex()
+            "not one of Mozilla's roots; if it is your own CA, compare its SHA-256 %s with its owner"
+            " and pass its file as trust=" % path.top_fingerprint.hex()
         )
     return errors.UnknownIssuer("unknown-issuer", found=found, remedy=remedy)
 
@@ -280,7 +291,14 @@ def _facts(code, path, leaf, hostname):
     if code == "hostname":
         return {"found": _host_names(leaf), "expected": hostname}
     if code == "weak-key":
-        return {"found": "%s %d bits in %s" % (leaf.key_type, leaf.key_bits, format_name(leaf.subject))}
+        bits = leaf.key_bits or 0
+        weak = bits < _WEAK_RSA_BITS if leaf.key_type == "RSA" else leaf.key_type == "EC" and bits < 256
+        found = "%s %d bits in %s" % (leaf.key_type, bits, format_name(leaf.subject))
+        return {"found": found if weak else "a CA above " + format_name(leaf.subject)}
+    if code == "weak-hash":
+        weak = leaf.signature_hash in ("md5", "sha1")
+        found = "%s on %s" % (leaf.signature_hash, format_name(leaf.subject))
+        return {"found": found if weak else "a CA above " + format_name(leaf.subject)}
     if code == "pin":
         return {"found": "the server's key %s" % leaf.pin().hex(), "expected": "one of pins="}
     return {"found": format_name(leaf.subject)}
@@ -299,20 +317,20 @@ def judge(session):
     options = session.options
     if not path.complete:
         raise session.error or errors.UnsupportedFeature("no-certificate")
+    leaf = Certificate(path.leaf) if path.leaf is not None else None
     if session.accepted_leaf is not None:
         if not path.accepted:
-            raise _with(errors.CertificateError("leaf-changed"), path.leaf)
+            raise _with(errors.CertificateError("leaf-changed"), leaf)
         return
     if not options.verify:
         return
-    leaf = Certificate(path.leaf) if path.leaf is not None else None
     if options.trust is not None:
-        if session.anchor_source == engine.EXACT:
+        if session.anchor_source == trust.ITSELF:
             _judge_exact(leaf, session)
         elif session.anchor_source is None:
-            raise _with(errors.CertificateError("not-trusted"), path.leaf)
+            raise _with(errors.CertificateError("not-trusted"), leaf)
     if options.pins and not path.pinned:
-        raise _with(errors.PinMismatch("pin", **_facts("pin", path, leaf, session.hostname)), path.leaf)
+        raise _with(errors.PinMismatch("pin", **_facts("pin", path, leaf, session.hostname)), leaf)
 
 
 def _judge_exact(leaf, session):
@@ -321,10 +339,14 @@ def _judge_exact(leaf, session):
     if leaf is None:
         raise errors.MemoryBudgetError("memory-verify")
     if not path.accepted:
-        raise _with(errors.CertificateError("not-trusted"), path.leaf)
-    for kind, code in (("Expired", "expired"), ("NotYetValid", "not-yet-valid"), ("HostnameMismatch", "hostname")):
+        raise _with(errors.CertificateError("not-trusted"), leaf)
+    for kind, code in (
+        ("Expired", "expired"),
+        ("NotYetValid", "not-yet-valid"),
+        ("HostnameMismatch", "hostname"),
+    ):
         if _recognised(code, path, leaf, session.hostname):
-            raise _with(getattr(errors, kind)(code, **_facts(code, path, leaf, session.hostname)), path.leaf)
+            raise _with(getattr(errors, kind)(code, **_facts(code, path, leaf, session.hostname)), leaf)
 
 
 def clock_not_set(floor):

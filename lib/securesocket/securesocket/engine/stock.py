@@ -4,14 +4,12 @@ mbedTLS reads its CA list when it verifies, not before, so the right anchor is l
 Certificate message passes (engine.tap): one handshake, whatever the number of roots.
 """
 
-import gc
-
 import tls
 
 from certstore.compat import const
 
 from .. import trust
-from ..path import Path
+from ..path import Path, has_room
 from .tap import Tap
 
 # Options this engine cannot honour; see the engine's counterpart in the firmware.
@@ -25,9 +23,10 @@ DEFAULT_CIPHERS = (
     "TLS-ECDHE-RSA-WITH-AES-256-GCM-SHA384",
 )
 
-# Values of Session.anchor_source besides None.
-OFFERED = ("store", "certificate")
-EXACT = "exact"
+# A session with its handshake: 16 KB and 4 KB of record buffers, state, chain, one signature.
+_SESSION_HEAP_BYTES = const(40960)
+# From here on the handshake needs the anchor, the chain and one signature's numbers, with room to spare.
+_CHAIN_HEAP_BYTES = const(14336)
 
 _REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
 
@@ -59,9 +58,11 @@ class Session(Tap):
 
     accepted_leaf = None
     anchor_source = None
+    _proposed = False
 
     def __init__(self, stream, options, server_hostname, accepted_leaf=None):
-        gc.collect()
+        # Where there is little room, the large buffers settle on a heap without garbage.
+        has_room(_SESSION_HEAP_BYTES)
         super().__init__(stream)
         self.options = options
         self.hostname = server_hostname
@@ -107,11 +108,16 @@ class Session(Tap):
     @property
     def names(self):
         """The verified path; an exact certificate is its own anchor, for its issuers were not asked."""
-        return self.path.names[:1] if self.anchor_source == EXACT else self.path.names
+        return self.path.names[:1] if self.anchor_source == trust.ITSELF else self.path.names
 
     def certificate(self, data, start, stop):
         """Offers anchors for the chain that passes; False: mbedTLS has to read its authmode again."""
         options = self.options
+        if self._proposed:
+            from ..errors import HandshakeError
+
+            raise HandshakeError("protocol", found="a second Certificate message", stage="Certificate")
+        self._proposed = True
         if self.reader.fragmented and (0, 0, 0) < version() < (3, 6, 3):
             from ..errors import UnsupportedFeature
 
@@ -119,18 +125,19 @@ class Session(Tap):
         if options.trust is None or self.accepted_leaf is not None:
             return True
         proposal = options.trust.propose(data, start, stop, self._offer)
-        gc.collect()
+        has_room(_CHAIN_HEAP_BYTES)
         if proposal == trust.NO_ANCHOR:
             self.path.unanchored = True
         if proposal != trust.EXACT:
             return True
-        self.anchor_source = EXACT
+        self.anchor_source = trust.ITSELF
         self.context.verify_mode = tls.CERT_OPTIONAL
         return False
 
     def _offer(self, der, source):
-        # tls takes bytes only; a view of flash is copied here, and is garbage right away.
-        gc.collect()
+        # tls takes bytes only; a view of flash is copied here, and is garbage right away. Where the heap is
+        # nearly full, garbage is collected before mbedTLS's parts of the anchor settle above it.
+        has_room(_CHAIN_HEAP_BYTES)
         self.context.load_verify_locations(bytes(der))
         self.anchor_source = source
 
@@ -138,8 +145,8 @@ class Session(Tap):
         """Raises unless the path that mbedTLS has verified is what the caller asked for."""
         path = self.path
         if (
-            self.anchor_source in OFFERED
-            and self.accepted_leaf is None
+            self.context.verify_mode == tls.CERT_REQUIRED
+            and self.anchor_source in trust.SOURCES
             and path.complete
             and (path.pinned or not self.options.pins)
         ):
@@ -159,9 +166,11 @@ class Session(Tap):
             if depth == 0:
                 if self.accepted_leaf is not None:
                     self.path.accepted = der == self.accepted_leaf
-                elif self.anchor_source == EXACT:
+                elif self.anchor_source == trust.ITSELF:
                     self.path.accepted = trusted.is_exact(der)
-            self.path.add(der, depth, self.options.pins, trusted is None)
+            # Above a certificate that is trusted for itself nothing is verified: no pin counts there.
+            leaf_only = trusted is None or self.anchor_source == trust.ITSELF
+            self.path.add(der, depth, self.options.pins, leaf_only)
             return 0
         except Exception as error:
             self.error = error

@@ -1,0 +1,188 @@
+"""securesocket.trust: which anchors are proposed for what a server shows."""
+
+from certstore import anchors
+from certstore.certificate import Certificate
+from certstore.der import encode
+from certstore.errors import CorruptStore, SecureSocketError
+from certstore.store import CertStore
+from securesocket import handshake, trust
+from securesocket.errors import HandshakeError, UnsupportedFeature
+from securesocket.handshake import HandshakeReader
+from securesocket.trust import TrustSet
+from support import ON_MICROPYTHON, certificate_der, extension, made, raises, vector
+
+ROOT_EC = vector("flights/root_ec.der")
+ROOT_RSA = vector("flights/root_rsa.der")
+STRIDE = 11 if ON_MICROPYTHON else 1
+
+
+def message(name):
+    """The body of a flight's Certificate message."""
+    data = vector("flights/%s.bin" % name)
+    reader = HandshakeReader()
+    pos = 0
+    while reader.event != handshake.CERTIFICATE:
+        pos = reader.receive(data, pos, len(data))
+    return bytes(memoryview(reader.message)[reader.start : reader.stop])
+
+
+def chain(*ders):
+    """A certificate_list (RFC 5246 7.4.2)."""
+    body = b"".join(bytes((len(der) >> 16, len(der) >> 8 & 255, len(der) & 255)) + der for der in ders)
+    return bytes((len(body) >> 16, len(body) >> 8 & 255, len(body) & 255)) + body
+
+
+def parts(body):
+    found = []
+    pos = 3
+    while pos < len(body):
+        end = handshake.next_certificate(body, pos, len(body))
+        found.append(body[pos + 3 : end])
+        pos = end
+    return found
+
+
+def store(*ders):
+    return CertStore(anchors.build(ders, 1700000000))
+
+
+def propose(trust_set, body):
+    offered = []
+    result = trust_set.propose(body, 0, len(body), lambda der, source: offered.append((bytes(der), source)))
+    return result, offered
+
+
+EC = message("openssl_ec")
+LEAF, INTERMEDIATE = parts(EC)
+
+
+def test_the_root_that_the_server_did_not_send_is_found_in_a_store():
+    assert propose(TrustSet((store(ROOT_EC, ROOT_RSA),), ()), EC) == (trust.ANCHORS, [(ROOT_EC, "store")])
+
+
+def test_the_root_is_found_among_given_certificates():
+    assert propose(TrustSet((), (ROOT_RSA, ROOT_EC)), EC) == (trust.ANCHORS, [(ROOT_EC, "certificate")])
+
+
+def test_every_recorded_server_finds_its_root():
+    trust_set = TrustSet((store(ROOT_EC, ROOT_RSA),), ())
+    for name, root in (("openssl_rsa", ROOT_RSA), ("gnutls_ec", ROOT_EC), ("fragmented_ec", ROOT_EC)):
+        assert propose(trust_set, message(name)) == (trust.ANCHORS, [(root, "store")]), name
+
+
+def test_no_certificate_of_the_chain_has_an_anchor():
+    assert propose(TrustSet((store(ROOT_RSA),), ()), EC) == (trust.NO_ANCHOR, [])
+
+
+def test_a_miss_is_believed_only_of_a_store_that_is_whole():
+    blob = bytearray(anchors.build((ROOT_RSA,), 1700000000))
+    blob[-40] ^= 1
+    damaged = CertStore(bytes(blob))
+    raises(CorruptStore, "store-check", propose, TrustSet((damaged,), ()), EC)
+
+
+def test_the_first_certificate_with_an_anchor_decides():
+    result, offered = propose(TrustSet((), (INTERMEDIATE, ROOT_EC)), EC)
+    assert (result, offered) == (trust.ANCHORS, [(INTERMEDIATE, "certificate")])
+
+
+def test_a_root_sent_along_is_found_by_its_own_name():
+    assert propose(TrustSet((), (ROOT_EC,)), chain(LEAF, INTERMEDIATE, ROOT_EC))[0] == trust.ANCHORS
+    assert propose(TrustSet((), (ROOT_EC,)), chain(ROOT_EC))[0] == trust.ANCHORS
+
+
+def ca(ski):
+    return made(extensions=(extension(19, encode(0x30, b"\1\1\xff")), extension(14, encode(0x04, ski))))
+
+
+def test_all_anchors_of_one_name_are_offered_the_one_with_the_right_ski_first():
+    first, second, third = ca(b"a" * 20), ca(b"b" * 20), ca(b"c" * 20)
+    issued = made(extensions=(extension(35, encode(0x30, encode(0x80, b"b" * 20))),))
+    for trust_set, source in (
+        (TrustSet((store(first, second, third),), ()), "store"),
+        (TrustSet((), (first, second, third)), "certificate"),
+    ):
+        result, offered = propose(trust_set, chain(issued))
+        assert result == trust.ANCHORS
+        assert offered[0] == (second, source)
+        assert sorted(offered) == sorted((der, source) for der in (first, second, third))
+
+
+def test_two_anchors_with_one_name_and_one_ski_are_both_offered():
+    first = ca(b"a" * 20)
+    second = made(
+        serial=b"\2\1\2",
+        extensions=(extension(19, encode(0x30, b"\1\1\xff")), extension(14, encode(0x04, b"a" * 20))),
+    )
+    issued = made(extensions=(extension(35, encode(0x30, encode(0x80, b"a" * 20))),))
+    result, offered = propose(TrustSet((store(first, second),), ()), chain(issued))
+    assert result == trust.ANCHORS
+    assert sorted(der for der, _ in offered) == sorted((first, second))
+
+
+def test_a_certificate_that_is_no_ca_is_trusted_for_itself_only():
+    leaf_only = TrustSet((), (LEAF,))
+    assert propose(leaf_only, EC) == (trust.EXACT, [])
+    assert leaf_only.is_exact(LEAF) and not leaf_only.is_exact(INTERMEDIATE)
+
+
+def test_a_certificate_that_is_no_ca_issues_nothing():
+    # The intermediate's subject is the leaf's issuer; a CA:FALSE certificate of that name must not serve.
+    version1 = certificate_der("version1")
+    issued_by_version1 = Certificate(version1)
+    assert not issued_by_version1.may_issue
+    trust_set = TrustSet((store(version1),), ())
+    for _ in trust_set.issuers(issued_by_version1.subject):
+        raise AssertionError("a version 1 certificate was offered as a CA")
+
+
+def test_a_self_issued_leaf_that_is_trusted_for_itself_is_offered_to_mbedtls():
+    version1 = certificate_der("version1")
+    assert propose(TrustSet((), (version1,)), chain(version1)) == (
+        trust.ANCHORS,
+        [(version1, "certificate")],
+    )
+
+
+def test_exact_means_equal_bytes():
+    changed = bytearray(LEAF)
+    changed[-1] ^= 1
+    assert propose(TrustSet((), (bytes(changed),)), EC)[0] == trust.NO_ANCHOR
+
+
+def test_only_the_first_certificate_is_compared_with_exact_ones():
+    assert propose(TrustSet((), (LEAF,)), chain(INTERMEDIATE, LEAF))[0] == trust.NO_ANCHOR
+
+
+def test_ten_certificates_are_read_and_no_eleventh():
+    trust_set = TrustSet((), (ROOT_RSA,))
+    assert propose(trust_set, chain(*([INTERMEDIATE] * 10)))[0] == trust.NO_ANCHOR
+    raises(HandshakeError, "certificate-limit", propose, trust_set, chain(*([INTERMEDIATE] * 11)))
+
+
+def test_a_list_that_is_empty_or_does_not_fit_is_refused():
+    trust_set = TrustSet((), (ROOT_RSA,))
+    for body in (b"", b"\0\0\0", b"\0\0\1", EC[:-1], EC + b"\0", b"\0\0\3\0\0\0", b"\0\0\4\0\0\2a"):
+        raises(UnsupportedFeature, "no-certificate", propose, trust_set, body)
+
+
+def test_any_damage_gives_a_proposal_or_a_typed_error():
+    trust_set = TrustSet((store(ROOT_EC),), ())
+    body = bytearray(EC)
+    for at in range(0, len(body), STRIDE):
+        old = body[at]
+        for value in (0, 0x80, 0xFF, old ^ 1):
+            body[at] = value
+            try:
+                _, offered = propose(trust_set, bytes(body))
+            except SecureSocketError:
+                continue
+            assert offered in ([], [(ROOT_EC, "store")])
+        body[at] = old
+
+
+def test_the_floor_is_the_latest_of_build_times_and_given_anchors():
+    assert TrustSet((store(ROOT_EC),), ()).floor() == 1700000000
+    not_before = Certificate(ROOT_EC).not_before
+    assert TrustSet((store(ROOT_EC),), (ROOT_EC,)).floor() == max(1700000000, not_before)
+    assert TrustSet((), (ROOT_EC,)).floor() == not_before

