@@ -1,13 +1,27 @@
 """Where MicroPython and CPython differ, in one place."""
 
+import io
 import time
 
 try:
     from micropython import const
+
+    def has_room(size):
+        """Whether `size` bytes of heap are free in one piece; garbage is collected only if they are not."""
+        try:
+            # Unlike any other buffer's, a closed BytesIO's memory is free at once, not when it is collected.
+            io.BytesIO(size).close()
+        except MemoryError:
+            return False
+        return True
+
 except ImportError:
 
     def const(value):
         return value
+
+    def has_room(size):
+        return True
 
 
 # MicroPython ports count from 1970 or from 2000; certificates and stores count from 1970.

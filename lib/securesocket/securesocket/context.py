@@ -132,7 +132,7 @@ def _engine():
 def unsupported(name):
     from .errors import UnsupportedFeature
 
-    return UnsupportedFeature("engine", found=name)
+    return UnsupportedFeature("feature", found=name)
 
 
 def _refused(name, found, expected):

@@ -54,7 +54,7 @@ class UnsupportedFeature(SecureSocketError):
 
     codes = (
         (
-            "engine",
+            "feature",
             _EOPNOTSUPP,
             "MicroPython's own tls module cannot do this",
             "it needs the native engine of the securesocket firmware",
@@ -121,7 +121,7 @@ class HandshakeError(SecureSocketError):
         ("resolve", _ECONNRESET, "the host name cannot be resolved", "check the name and the network"),
         ("connect", _ECONNRESET, "the connection was not made", "check host, port and network"),
         ("connection-lost", _ECONNRESET, "the connection broke during the handshake", None),
-        ("closed", _ECONNRESET, "the peer closed the connection during the handshake", None),
+        ("peer-closed", _ECONNRESET, "the peer closed the connection during the handshake", None),
         ("alert", _EPROTO, "the peer refused the handshake with an alert", None),
         (
             "not-tls",

@@ -4,11 +4,10 @@ Every decision after the handshake (pins, the accepted leaf, peer_certificate, t
 these bytes, never on those that passed on the wire.
 """
 
-import io
 from hashlib import sha256
 
 from certstore.certificate import Certificate
-from certstore.compat import const
+from certstore.compat import const, has_room
 
 # mbedTLS's own allocations while it verifies one signature come to less than this on every key that its
 # default profile accepts; below it "not signed" may mean "not enough memory to tell".
@@ -66,13 +65,3 @@ class Path:
             self.top_fingerprint = certificate.fingerprint()
         self.top_issuer = bytes(certificate.issuer)
         self.top_aki = certificate.aki
-
-
-def has_room(size):
-    """Whether `size` bytes of heap are free in one piece; garbage is collected only if they are not."""
-    try:
-        # Unlike any other buffer's, a closed BytesIO's memory is free at once, not at the next collection.
-        io.BytesIO(size).close()
-    except MemoryError:
-        return False
-    return True

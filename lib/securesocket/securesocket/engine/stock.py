@@ -6,10 +6,10 @@ Certificate message passes (engine.tap): one handshake, whatever the number of r
 
 import tls
 
-from certstore.compat import const
+from certstore.compat import const, has_room
 
 from .. import trust
-from ..path import Path, has_room
+from ..path import Path
 from .tap import Tap
 
 # Options this engine cannot honour; see the engine's counterpart in the firmware.
