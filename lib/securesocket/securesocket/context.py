@@ -4,6 +4,7 @@ OPTIONS is the one table of what may be asked: the checks, the errors and docs/o
 """
 
 from certstore.compat import const, unix_time
+from certstore.errors import SecureSocketError
 
 _TLS_1_2 = const(0x0303)
 _TLS_1_3 = const(0x0304)
@@ -112,13 +113,19 @@ class SecureContext:
         do_handshake_on_connect=False the handshake runs inside the first reads and writes."""
         from .stream import SecureStream, refuse_second_connection
 
-        if server_side:
-            raise unsupported("server_side")
-        secured = SecureStream(self, server_hostname)
+        try:
+            if server_side:
+                raise unsupported("server_side")
+            refuse_second_connection(self)
+            secured = SecureStream(self, server_hostname)
+        except SecureSocketError:
+            # As CPython does: asyncio has no other way to get rid of the socket.
+            sock.close()
+            raise
+        # From here on the SecureStream closes it.
         if do_handshake_on_connect:
             secured._take(sock, None)
         else:
-            refuse_second_connection(self)
             secured._start(sock, False)
         return secured
 

@@ -6,7 +6,7 @@ from time import ticks_diff, ticks_ms
 from certstore.compat import const
 from certstore.errors import SecureSocketError
 
-from .stream import SecureStream
+from .stream import SecureStream, refuse_second_connection
 
 _POLLOUT = const(4)
 _POLLERR_OR_HUP = const(24)
@@ -50,6 +50,7 @@ class SecureSocket(SecureStream):
         """TLS over a stream that is open already (a socket after STARTTLS, a UART, a user's stream); blocks
         for the handshake and returns a SecureStream. On failure the stream is closed."""
         secured = SecureStream(secure, server_hostname)
+        refuse_second_connection(secured._context)
         secured._take(stream, timeout_ms)
         return secured
 
@@ -78,7 +79,12 @@ class SecureSocket(SecureStream):
         session = self._session
         if session is not None and isinstance(error, Exception):
             error = self._explained(error)
-            if session.accepted_leaf is None and self._is_accepted(error):
+            accepted = False
+            try:
+                accepted = session.accepted_leaf is None and self._is_accepted(error)
+            except BaseException as own:  # the callback's: nothing stays open behind it either
+                self._end(own)
+            if accepted:
                 self._drop()
                 self.authorization_error = error
                 return _stepper(self._again(session.wait is not None, bytes(error.certificate.der)))

@@ -142,13 +142,16 @@ class SecureStream(io.IOBase):
         self.stage = "handshake"
         self.handshake_ms = ticks_ms()
         self._inner = stream
-        self._session = engine.Session(stream, self._context, self._hostname, accepted_leaf)
+        try:
+            self._session = engine.Session(stream, self._context, self._hostname, accepted_leaf)
+        except Exception as error:
+            self._drop()
+            raise _not_started(error)
         if waits:
             self._session.wait = self._wait
 
     def _take(self, stream, timeout_ms):
         """The blocking handshake over a stream that was opened elsewhere."""
-        refuse_second_connection(self._context)
         self._deadline(timeout_ms)
         switches = hasattr(stream, "setblocking")
         if switches:
@@ -199,6 +202,9 @@ class SecureStream(io.IOBase):
         """After an exception: closes everything and raises the typed error, which latches."""
         if isinstance(error, Exception) and not isinstance(error, SecureSocketError):
             error = self._explained(error)
+        self._end(error)
+
+    def _end(self, error):
         self._error = error if isinstance(error, SecureSocketError) else SecureSocketError("closed")
         if self.stage == "handshake":
             self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
@@ -206,13 +212,7 @@ class SecureStream(io.IOBase):
         raise error
 
     def _explained(self, error):
-        if self._session is not None:
-            return self._session.explain(error)
-        if isinstance(error, MemoryError):
-            from .errors import MemoryBudgetError
-
-            return MemoryBudgetError("memory", found=self.stage)
-        return error
+        return _not_started(error) if self._session is None else self._session.explain(error)
 
     def _drop(self):
         ssl, self._ssl = self._ssl, None
@@ -220,13 +220,15 @@ class SecureStream(io.IOBase):
         inner, self._inner = self._inner, None
         if ssl is not None:
             del self.read, self.readinto, self.readline, self.write
+            ssl.close()
         elif session is not None:
-            ssl = session.ssl
             self._leaf = session.path.leaf
             self._names = session.path.names
-        if ssl is not None:
-            ssl.close()
-        if inner is not None:
+            session.ssl.close()
+            # A handshake that failed has parted mbedTLS from the stream.
+            if not session.closed:
+                inner.close()
+        elif inner is not None:
             inner.close()
 
     def _deadline(self, timeout_ms):
@@ -306,6 +308,13 @@ def refuse_second_connection(context):
         from .errors import UnsupportedFeature
 
         raise UnsupportedFeature("reconnect")
+
+
+def _not_started(error):
+    """The typed error for an exception before the handshake began; others (faults of ours) as they are."""
+    from .verdict import explain_start
+
+    return explain_start(error)
 
 
 def _verification_off():

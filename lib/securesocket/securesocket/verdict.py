@@ -71,6 +71,19 @@ def date(seconds):
     return "%04d-%02d-%02d %02d:%02d:%02d UTC" % (year, month, day, rest // 3600, rest // 60 % 60, rest % 60)
 
 
+def explain_start(error):
+    """The typed error for what kept a session from being made; `error` itself where there is none."""
+    if isinstance(error, MemoryError):
+        return errors.MemoryBudgetError("memory", found="no room for a session")
+    if isinstance(error, OSError) and error.args and isinstance(error.args[0], int):
+        if error.args[0] == _ENOMEM or _is_allocation(error.args[0]):
+            return errors.MemoryBudgetError("memory", found="no room for a session")
+    if isinstance(error, ValueError):
+        # "invalid key", "invalid cert": mbedTLS cannot use what certstore could read.
+        return errors.ConfigurationError("identity", found=str(error))
+    return error
+
+
 def explain(session, error):
     """The typed error for `error`, which ended the session's handshake (None: it ended without one)."""
     if session.error is not None:
