@@ -6,7 +6,7 @@ _MODULES = {"SecureSocket": "socket", "SecureStream": "stream", "SecureContext":
 
 
 def __getattr__(name):
-    if name.startswith("_"):
+    if not name or name[0] == "_":
         raise AttributeError(name)
     # MicroPython asks here for submodules too, before it looks for their files.
     module = _MODULES.get(name, "errors" if "A" <= name[0] <= "Z" else name)

@@ -43,6 +43,7 @@ class ConfigurationError(SecureSocketError):
             "the trust set holds no certificate",
             "pass a store or a certificate as trust=",
         ),
+        ("anchor", _EINVAL, "mbedTLS cannot use this trust anchor", "leave it out of the trust set"),
         ("identity", _EINVAL, "the identity cannot be used", None),
         ("identity-mismatch", _EINVAL, "the private key does not belong to the certificate", None),
         ("cipher", _EINVAL, "this engine does not know the cipher suite", None),
@@ -227,7 +228,14 @@ class HostnameMismatch(CertificateError):
 class BadSignature(CertificateError):
     """A trust anchor of that name exists, but it did not sign this chain."""
 
-    codes = (("bad-signature", _EACCES, "the chain is not signed by the trust anchor of that name", _ADD_CA),)
+    codes = (
+        (
+            "bad-signature",
+            _EACCES,
+            "the chain is not signed by the trust anchor of that name",
+            "do not trust this server; if it is your own CA with a new key, replace its file in trust=",
+        ),
+    )
 
 
 class WeakKey(CertificateError):

@@ -14,8 +14,6 @@ _POLLERR_OR_HUP = const(24)
 # EINPROGRESS, EALREADY, EAGAIN in the numbers of Linux and lwIP (115, 114, 11) and of ESP-IDF (119, 120).
 _CONNECTING = (115, 114, 11, 119, 120)
 _EISCONN = (106, 127)
-_IPPROTO_TCP = const(6)
-_TCP_NODELAY = const(1)
 
 DEFAULT_TIMEOUT_MS = const(30000)
 
@@ -77,18 +75,14 @@ class SecureSocket(SecureStream):
         take this very certificate, and returns the step to go on with. mbedTLS forgets a handshake that it
         has refused, so the certificate has to be shown again."""
         session = self._session
-        if session is not None and isinstance(error, Exception):
-            error = self._explained(error)
-            accepted = False
-            try:
-                accepted = session.accepted_leaf is None and self._is_accepted(error)
-            except BaseException as own:  # the callback's: nothing stays open behind it either
-                self._end(own)
-            if accepted:
-                self._drop()
-                self.authorization_error = error
-                return _stepper(self._again(session.wait is not None, bytes(error.certificate.der)))
-        return super()._recover(error)
+        try:
+            super()._recover(error)
+        except SecureSocketError as refused:
+            if session is None or session.accepted_leaf is not None or not self._is_accepted(refused):
+                raise
+            self._error = None
+            self.authorization_error = refused
+            return _stepper(self._again(session.wait is not None, bytes(refused.certificate.der)))
 
     def _again(self, waits, leaf):
         yield from self._connect_to(self._info)
@@ -140,12 +134,6 @@ class SecureSocket(SecureStream):
         self._info = info
         self._inner = inner = socket.socket(info[0], info[1], info[2])
         inner.setblocking(False)
-        try:
-            # The client's second flight is three small writes: with Nagle's algorithm the last two wait
-            # for the server's delayed acknowledgement, 40 ms and more.
-            inner.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
-        except OSError:
-            pass  # a port that does not know the option; it only costs time
         try:
             inner.connect(info[-1])
             return

@@ -20,6 +20,8 @@ _POLLERR = const(8)
 _IOCTL_POLL = const(3)
 _IOCTL_CLOSE = const(4)
 _EINVAL = const(22)
+_IPPROTO_TCP = const(6)
+_TCP_NODELAY = const(1)
 
 
 class SecureStream(io.IOBase):
@@ -143,6 +145,12 @@ class SecureStream(io.IOBase):
         self.handshake_ms = ticks_ms()
         self._inner = stream
         try:
+            # The client's second flight is three small writes: with Nagle's algorithm the last two wait
+            # for the server's delayed acknowledgement, 40 ms and more.
+            stream.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+        except (AttributeError, OSError):
+            pass  # no socket, or a port that does not know the option: it only costs time
+        try:
             self._session = engine.Session(stream, self._context, self._hostname, accepted_leaf)
         except Exception as error:
             self._drop()
@@ -200,19 +208,15 @@ class SecureStream(io.IOBase):
 
     def _recover(self, error):
         """After an exception: closes everything and raises the typed error, which latches."""
-        if isinstance(error, Exception) and not isinstance(error, SecureSocketError):
-            error = self._explained(error)
-        self._end(error)
-
-    def _end(self, error):
-        self._error = error if isinstance(error, SecureSocketError) else SecureSocketError("closed")
         if self.stage == "handshake":
             self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
+        session = self._session
+        # First of all: an explanation needs memory, and mbedTLS has it.
         self._drop()
+        if isinstance(error, Exception) and not isinstance(error, SecureSocketError):
+            error = _not_started(error) if session is None else session.explain(error)
+        self._error = error if isinstance(error, SecureSocketError) else SecureSocketError("closed")
         raise error
-
-    def _explained(self, error):
-        return _not_started(error) if self._session is None else self._session.explain(error)
 
     def _drop(self):
         ssl, self._ssl = self._ssl, None
@@ -226,7 +230,7 @@ class SecureStream(io.IOBase):
             self._names = session.path.names
             session.ssl.close()
             # A handshake that failed has parted mbedTLS from the stream.
-            if not session.closed:
+            if session.stream is not None:
                 inner.close()
         elif inner is not None:
             inner.close()

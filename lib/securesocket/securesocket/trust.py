@@ -7,8 +7,10 @@ Verified, in this order (each by mbedTLS, in CERT_REQUIRED mode, unless it says 
   4. key sizes, curves and hashes (mbedTLS's default profile: RSA 2048, P-256, SHA-256 and up)
   5. the host name, against subjectAltName, or against the CN of a certificate that has none
   6. keyUsage and extendedKeyUsage of the server's certificate
-  7. pins, if any: one key of the verified path is among them (here)
-  8. that the server holds the certificate's key (ServerKeyExchange's signature), and Finished
+  7. that the server holds the certificate's key (ServerKeyExchange's signature)
+  8. pins, if any: one key of the verified path is among them (here, before the client's next message)
+  9. Finished: both saw the same handshake
+A certificate in the trust set that is no CA stands for itself: 2, 4 and 6 do not apply to it.
 
 Not verified: revocation (CRL, OCSP), certificate transparency, name constraints of intermediates
 (mbedTLS refuses them when critical), policies; with trust=None: anything but the pinned key.

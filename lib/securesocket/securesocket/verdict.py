@@ -84,6 +84,13 @@ def explain_start(error):
     return error
 
 
+def anchor_refused(der, had_room):
+    """The error for an anchor that mbedTLS did not take, with or without the memory for it."""
+    if not had_room:
+        return errors.MemoryBudgetError("memory", found="no room for the trust anchor")
+    return errors.ConfigurationError("anchor", found=format_name(Certificate(der).subject))
+
+
 def explain(session, error):
     """The typed error for `error`, which ended the session's handshake (None: it ended without one)."""
     if session.error is not None:

@@ -28,6 +28,9 @@ _SESSION_HEAP_BYTES = const(40960)
 # From here on the handshake needs the anchor, the chain and one signature's numbers, with room to spare.
 _CHAIN_HEAP_BYTES = const(14336)
 
+# A parsed anchor is its DER once more and its names; no root in use comes to a half of this.
+_ANCHOR_HEAP_BYTES = const(6144)
+
 _REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
 
 
@@ -58,7 +61,6 @@ class Session(Tap):
 
     accepted_leaf = None
     anchor_source = None
-    _proposed = False
 
     def __init__(self, stream, options, server_hostname, accepted_leaf=None):
         # Where there is little room, the large buffers settle on a heap without garbage.
@@ -113,11 +115,11 @@ class Session(Tap):
     def certificate(self, data, start, stop):
         """Offers anchors for the chain that passes; False: mbedTLS has to read its authmode again."""
         options = self.options
-        if self._proposed:
+        if self.path.proposed:
             from ..errors import HandshakeError
 
             raise HandshakeError("protocol", found="a second Certificate message", stage="Certificate")
-        self._proposed = True
+        self.path.proposed = True
         if self.reader.fragmented and (0, 0, 0) < version() < (3, 6, 3):
             from ..errors import UnsupportedFeature
 
@@ -138,7 +140,13 @@ class Session(Tap):
         # tls takes bytes only; a view of flash is copied here, and is garbage right away. Where the heap is
         # nearly full, garbage is collected before mbedTLS's parts of the anchor settle above it.
         has_room(_CHAIN_HEAP_BYTES)
-        self.context.load_verify_locations(bytes(der))
+        try:
+            self.context.load_verify_locations(bytes(der))
+        except ValueError:
+            # What tls says of every failure here, also of a lack of memory.
+            from ..verdict import anchor_refused
+
+            raise anchor_refused(der, has_room(_ANCHOR_HEAP_BYTES))
         self.anchor_source = source
 
     def accept(self):

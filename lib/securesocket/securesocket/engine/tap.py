@@ -37,7 +37,7 @@ class Tap(io.IOBase):
 
     want: POLLIN or POLLOUT that the handshake waits for, 0 when it can go on at once. over: mbedTLS has
     accepted the server's Finished. wait(events): if set, blocks until the stream is ready, or raises.
-    closed: mbedTLS has closed the stream.
+    stream is None once mbedTLS has closed it.
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
@@ -45,7 +45,6 @@ class Tap(io.IOBase):
     wait = None
     error = None
     over = False
-    closed = False
     closed_by_peer = False
     alert_sent = -1
     last_sent = -1
@@ -76,8 +75,11 @@ class Tap(io.IOBase):
         if request == _IOCTL_POLL:
             return self.poll(arg)
         if request == _IOCTL_CLOSE:
-            self.closed = True
-            self.stream.close()
+            # Also called by the garbage collector, when nothing can be allocated: no new attribute here.
+            stream = self.stream
+            self.stream = None
+            if stream is not None:
+                stream.close()
             return 0
         return -_EINVAL
 

@@ -1,0 +1,296 @@
+"""Writes what the documentation takes from the code: python tools/docs/generate.py
+
+docs/errors.md from the `codes` tables of the error classes, docs/options.md from context.OPTIONS and
+what stands beside it, and the short table of errors in README.md. tests/tools/test_docs.py fails when a
+file differs from what this writes.
+"""
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SECURESOCKET = ROOT / "lib" / "securesocket" / "securesocket"
+sys.path[:0] = [str(ROOT / "lib" / name) for name in ("certstore", "securesocket")]
+
+from certstore import errors as roots  # noqa: E402
+from securesocket import errors  # noqa: E402
+
+MADE = "<!-- Made by tools/docs/generate.py: change the code, then run it. -->\n"
+BEGIN = "<!-- begin: made by tools/docs/generate.py -->\n"
+END = "<!-- end -->\n"
+
+# (class, code): when it happens. What the sentence says already is not said again.
+WHEN = {
+    (
+        "SecureSocketError",
+        "closed",
+    ): "a read or write after close(), or after a failure that was no error of ours",
+    ("ConfigurationError", "anchor"): "in the handshake, when a chain leads to this anchor",
+    ("FormatError", "der-truncated"): "reading a certificate, a key or a chain",
+    ("FormatError", "der-length"): "reading a certificate, a key or a chain",
+    ("FormatError", "der-tag"): "reading a certificate, a key or a chain",
+    ("FormatError", "der-trailing"): "reading a certificate, a key or a chain",
+    ("FormatError", "der-value"): "reading a certificate, a key or a chain",
+    ("FormatError", "pem-armour"): "reading trust= or identity= in PEM",
+    ("FormatError", "pem-base64"): "reading trust= or identity= in PEM",
+    ("FormatError", "pem-size"): "reading trust= or identity= in PEM",
+    ("FormatError", "pem-none"): "reading PEM that holds blocks of other kinds only",
+    ("FormatError", "certificate"): "reading trust=, identity= or what the server sent",
+    ("FormatError", "key"): "reading the private key of identity=",
+    ("FormatError", "key-encrypted"): "reading the private key of identity=",
+    ("StoreError", "store-version"): "opening a store",
+    ("StoreError", "store-full"): "building a store",
+    ("StoreError", "store-size"): "building a store",
+    ("StoreError", "store-ski"): "building a store",
+    ("StoreError", "store-missing"): "opening a store by its path",
+    ("StoreError", "store-file"): "opening or reading a store's file",
+    ("CorruptStore", "store-magic"): "opening a store",
+    ("CorruptStore", "store-truncated"): "opening or reading a store",
+    ("CorruptStore", "store-header"): "opening a store",
+    ("CorruptStore", "store-record"): "finding a certificate, or checking the whole store",
+    ("CorruptStore", "store-index"): "opening a store, finding in it, or checking all of it",
+    ("CorruptStore", "store-check"): "checking the whole store, once before a miss in it is believed",
+    ("NotFound", "not-found"): "asking a store for a certificate by SKI or number",
+    ("ConfigurationError", "option-unknown"): "making a context or a socket",
+    ("ConfigurationError", "option-value"): "making a context or a socket",
+    ("ConfigurationError", "option-conflict"): "making a context or a socket",
+    ("ConfigurationError", "server-name"): "wrapping a stream without server_hostname=",
+    ("ConfigurationError", "no-store"): "making a context without trust=",
+    ("ConfigurationError", "trust-empty"): "making a context",
+    ("ConfigurationError", "identity"): "making a context with identity=",
+    ("ConfigurationError", "identity-mismatch"): "making a context with identity=",
+    ("ConfigurationError", "cipher"): "making a context with ciphers=",
+    ("UnsupportedFeature", "feature"): "asking for an option or a side that the engine does not have",
+    ("UnsupportedFeature", "tls13"): "in the handshake, at ServerHello",
+    (
+        "UnsupportedFeature",
+        "no-certificate",
+    ): "in the handshake: a Certificate message that is empty or malformed, "
+    "or none that mbedTLS has verified",
+    ("UnsupportedFeature", "fragmented"): "in the handshake, with mbedTLS before 3.6.3",
+    ("UnsupportedFeature", "reconnect"): "wrapping a stream with on_bad_certificate=",
+    ("MemoryBudgetError", "memory"): "making the TLS context, or in the handshake",
+    (
+        "MemoryBudgetError",
+        "memory-verify",
+    ): "mbedTLS found the chain not signed while less heap was free than it needs to tell",
+    ("HandshakeTimeout", "timeout"): "connecting or in the handshake; `stage` tells which",
+    ("HandshakeError", "resolve"): "resolving the host",
+    ("HandshakeError", "connect"): "connecting; every address was tried",
+    ("HandshakeError", "connection-lost"): "the stream raised an OSError in the handshake",
+    ("HandshakeError", "peer-closed"): "in the handshake",
+    ("HandshakeError", "alert"): "in the handshake; `alert` is its number",
+    ("HandshakeError", "not-tls"): "in the handshake: the bytes are no TLS record",
+    ("HandshakeError", "parameters"): "in the handshake",
+    ("HandshakeError", "protocol"): "in the handshake",
+    ("HandshakeError", "signature"): "in the handshake, at ServerKeyExchange",
+    ("HandshakeError", "engine"): "in the handshake, for a reason that has no code of its own",
+    ("HandshakeError", "stream"): "the stream raised something other than an OSError in the handshake",
+    (
+        "HandshakeError",
+        "certificate-limit",
+    ): "in the handshake: more than 10 certificates, or a message longer than 16384 bytes",
+    ("CertificateError", "not-trusted"): "mbedTLS refused the chain, and none of the other codes fits alone",
+    ("CertificateError", "usage"): "keyUsage or extendedKeyUsage of the server's certificate",
+    ("CertificateError", "path-length"): "the pathLen of the trust anchor",
+    (
+        "CertificateError",
+        "verification-off",
+    ): "never raised: `authorization_error` of a connection with verify=False",
+    ("CertificateError", "not-checked"): "never raised: in `failures`, where on_bad_certificate sees it",
+    ("CertificateError", "leaf-changed"): "on the second connection, after on_bad_certificate said True",
+    ("UnknownIssuer", "unknown-issuer"): "no certificate of the chain has an anchor",
+    ("Expired", "expired"): "any certificate of the path",
+    ("NotYetValid", "not-yet-valid"): "any certificate of the path",
+    (
+        "ClockNotSet",
+        "clock-not-set",
+    ): "before connecting: the clock is before the store's build time, or before "
+    "the notBefore of a certificate in trust=",
+    ("HostnameMismatch", "hostname"): "the server's certificate names neither the host nor server_name=",
+    ("BadSignature", "bad-signature"): "an anchor has the issuer's name, but none with it signed the chain",
+    ("WeakKey", "weak-key"): "any certificate of the path",
+    ("WeakKey", "weak-hash"): "any certificate of the path",
+    ("PinMismatch", "pin"): "pins= are given, and the verified path has none of their keys",
+}
+
+# What README.md shows of it: what users meet.
+SHORT = (
+    ("UnknownIssuer", "unknown-issuer"),
+    ("BadSignature", "bad-signature"),
+    ("Expired", "expired"),
+    ("NotYetValid", "not-yet-valid"),
+    ("ClockNotSet", "clock-not-set"),
+    ("HostnameMismatch", "hostname"),
+    ("WeakKey", "weak-key"),
+    ("PinMismatch", "pin"),
+    ("CertificateError", "usage"),
+    ("CertificateError", "not-trusted"),
+    ("MemoryBudgetError", "memory"),
+    ("MemoryBudgetError", "memory-verify"),
+    ("HandshakeError", "connect"),
+    ("HandshakeError", "parameters"),
+    ("HandshakeError", "alert"),
+    ("HandshakeError", "not-tls"),
+    ("HandshakeTimeout", "timeout"),
+    ("UnsupportedFeature", "tls13"),
+    ("UnsupportedFeature", "fragmented"),
+    ("ConfigurationError", "no-store"),
+    ("CorruptStore", "store-check"),
+)
+
+
+def classes():
+    """Every error class with its module, in the order of the sources."""
+    found = []
+    for module in (roots, errors):
+        for value in vars(module).values():
+            is_error = inspect.isclass(value) and issubclass(value, roots.SecureSocketError)
+            if is_error and value.__module__ == module.__name__:
+                found.append(value)
+    return found
+
+
+def rows():
+    """{(class name, code): (errno name, sentence, remedy or None)}"""
+    names = {
+        value: name[1:]
+        for module in (roots, errors)
+        for name, value in vars(module).items()
+        if name.startswith("_E") and isinstance(value, int)
+    }
+    return {
+        (kind.__name__, code): (names[number], sentence, remedy)
+        for kind in classes()
+        for code, number, sentence, remedy in kind.codes
+    }
+
+
+def cell(text):
+    """Text for a cell of a table."""
+    return " ".join((text or "").split()).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+def table(head, lines):
+    out = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(out + ["| " + " | ".join(line) + " |" for line in lines]) + "\n"
+
+
+def errors_page():
+    known = rows()
+    parts = [
+        MADE,
+        "# Errors\n\n"
+        "Every error is a `SecureSocketError`, which is an `OSError`: `errno` is a number that other\n"
+        "code can compare, `code` is the stable name of the cause, and `str(error)` says what was found,\n"
+        "what was expected and the remedy. The facts stand in `found`, `expected` and `remedy`; a remedy\n"
+        "that depends on what was found replaces the usual one below. The classes are names of the\n"
+        "package: `from securesocket import Expired`.\n\n"
+        "An error before the end of the handshake closes the connection, and each further call raises\n"
+        "it again. After the handshake, reads and writes are those of MicroPython's `tls`: what goes\n"
+        "wrong then is a plain `OSError`.\n",
+    ]
+    parts.append("```\n" + tree(roots.SecureSocketError) + "```\n")
+    for kind in classes():
+        parts.append(f"## {kind.__name__}\n\n{paragraph(kind.__doc__)}\n")
+        lines = []
+        for code, *_ in kind.codes:
+            number, sentence, remedy = known[kind.__name__, code]
+            when = WHEN.get((kind.__name__, code), "")
+            lines.append([f"`{code}`", number, cell(sentence), cell(remedy), cell(when)])
+        parts.append(table(["code", "errno", "sentence", "usual remedy", "when"], lines))
+    return "\n".join(parts)
+
+
+def tree(kind, depth=0):
+    below = [found for found in classes() if found.__bases__ == (kind,)]
+    return "  " * depth + kind.__name__ + "\n" + "".join(tree(found, depth + 1) for found in below)
+
+
+def paragraph(text):
+    return inspect.cleandoc(text).replace("*", "\\*")
+
+
+def errors_short():
+    known = rows()
+    lines = [
+        [f"`{kind}`", f"`{code}`", cell(known[kind, code][1]), cell(known[kind, code][2])]
+        for kind, code in SHORT
+    ]
+    return table(["class", "code", "sentence", "usual remedy"], lines)
+
+
+def constants(path, *names):
+    """Values that a module assigns at its top, without importing it (the engine needs `tls`)."""
+    found = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in names:
+            value = node.value
+            if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "const":
+                value = value.args[0]
+            found[node.targets[0].id] = ast.literal_eval(value)
+    return [found[name] for name in names]
+
+
+def options_page():
+    path = SECURESOCKET / "context.py"
+    options, module, files = constants(path, "OPTIONS", "STORE_MODULE", "STORE_FILES")
+    features, ciphers = constants(SECURESOCKET / "engine" / "stock.py", "FEATURES", "DEFAULT_CIPHERS")
+    certificates, message = constants(
+        SECURESOCKET / "handshake.py", "MAX_CERTIFICATES", "MAX_CERTIFICATE_MESSAGE"
+    )
+    timeout = constants(SECURESOCKET / "socket.py", "DEFAULT_TIMEOUT_MS")[0]
+    lines = []
+    for name, takes, feature in options:
+        there = "yes" if feature is None or feature in features else "no: raises `UnsupportedFeature`"
+        lines.append([f"`{name}`", cell(takes), there])
+    return "\n".join(
+        [
+            MADE,
+            "# Options\n\n"
+            "`SecureContext(**options)`, and the dictionary `secure` of `SecureSocket(host, port, secure)`,\n"
+            "`SecureSocket.open` and `SecureSocket.wrap`, take these. They are checked when the context is\n"
+            "made; an option that is not in the table raises `ConfigurationError`.\n",
+            table(["option", "what it takes", "on MicroPython's own tls module"], lines),
+            "## Where the store is looked for\n\n"
+            f"Without `trust`: the module `{module}` with the store as `DATA`, then the files "
+            + ", ".join(f"`{file}`" for file in files)
+            + ".\nThe first that exists is used, and opened once.\n",
+            "## Cipher suites\n\n"
+            "Without `ciphers`, these, in this order; others that the build has, by name:\n\n"
+            + "".join(f"- `{name}`\n" for name in ciphers),
+            "## Limits\n\n"
+            + table(
+                ["limit", "value"],
+                [
+                    ["certificates that a server sends", f"{certificates}"],
+                    ["its Certificate message", f"{message} bytes"],
+                    ["`timeout_ms`, unless it is given", f"{timeout} ms"],
+                ],
+            ),
+        ]
+    )
+
+
+def readme():
+    """README.md with its table of errors made anew."""
+    text = (ROOT / "README.md").read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + errors_short() + END + after
+
+
+def pages():
+    """{path: text} of all that is generated."""
+    return {
+        ROOT / "docs" / "errors.md": errors_page(),
+        ROOT / "docs" / "options.md": options_page(),
+        ROOT / "README.md": readme(),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text)
