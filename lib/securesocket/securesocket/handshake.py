@@ -159,6 +159,11 @@ class HandshakeReader:
                 self._end_record()
         return pos
 
+    @property
+    def is_between_records(self):
+        """Whether the last record, and the last message, have ended."""
+        return self._header_have == 0 and self._message_have == 0
+
     def _begin_record(self):
         header = self.header
         self._record_left = header[3] << 8 | header[4]

@@ -17,13 +17,13 @@ VERIFY_HEAP_BYTES = const(8192)
 class Path:
     """Filled by add(), from the top of the path down to the server's certificate.
 
-    proposed: anchors were looked for. complete: the server's own certificate was shown; accepted: it is
-    the one the caller has fixed; pinned: a key of the path is pinned. leaf: its DER; names[depth]: validity
-    and subject of each, as they follow one another in DER. leaf and names only explain: with less than
-    VERIFY_HEAP_BYTES to spare they are not kept (None, empty), since the rest of the handshake needs that
-    memory. short_of_heap: mbedTLS had less than VERIFY_HEAP_BYTES when it said no. top_issuer, top_aki: who
-    should have issued the topmost certificate; top_fingerprint: its SHA-256 where it is self-issued and no
-    anchor was offered (unanchored), for a message that lets its owner compare it.
+    complete: the server's own certificate was shown; accepted: it is the one the caller has fixed; pinned:
+    a key of the path is pinned. leaf: its DER; names[depth]: validity and subject of each, as they follow
+    one another in DER. leaf and names only explain: with less than VERIFY_HEAP_BYTES to spare they are not
+    kept (None, empty), since the rest of the handshake needs that memory. short_of_heap: mbedTLS had less
+    than VERIFY_HEAP_BYTES when it said no. top_issuer, top_aki: who should have issued the topmost
+    certificate; top_fingerprint: its SHA-256 where it is self-issued and no anchor was offered
+    (unanchored), for a message that lets its owner compare it.
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute of ours counts.
@@ -32,7 +32,6 @@ class Path:
     accepted = False
     pinned = False
     short_of_heap = False
-    proposed = False
     unanchored = False
     names = ()
     top_issuer = top_aki = top_fingerprint = None

@@ -27,7 +27,8 @@ class SecureSocket(SecureStream):
     SecureSocketError in all its forms.
     """
 
-    _info = None
+    _family = None
+    _address = None
 
     def __init__(self, host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS, *, _blocking=True):
         super().__init__(secure, host)
@@ -55,11 +56,9 @@ class SecureSocket(SecureStream):
     @property
     def remote_address(self):
         """(address, port) of the peer, or None before the connection."""
-        if self._info is None:
-            return None
-        address = self._info[-1]
-        if isinstance(address, tuple):
-            return address[:2]
+        address = self._address
+        if address is None or isinstance(address, tuple):
+            return address and address[:2]
         # The Unix port keeps a raw sockaddr.
         family, address, port = socket.sockaddr(address)[:3]
         return socket.inet_ntop(family, address), port
@@ -85,7 +84,7 @@ class SecureSocket(SecureStream):
             return _stepper(self._again(session.wait is not None, bytes(refused.certificate.der)))
 
     def _again(self, waits, leaf):
-        yield from self._connect_to(self._info)
+        yield from self._connect_to(self._family, self._address)
         self._start(self._inner, waits, leaf)
         want = self._step()
         while want:
@@ -118,7 +117,7 @@ class SecureSocket(SecureStream):
         failure = None
         for info in found:
             try:
-                yield from self._connect_to(info)
+                yield from self._connect_to(info[0], info[-1])
                 self.connect_ms = ticks_diff(ticks_ms(), resolved)
                 break
             except OSError as error:
@@ -130,12 +129,13 @@ class SecureSocket(SecureStream):
             raise _unreachable("connect", "%s port %s: %s" % (host, port, failure))
         self._start(self._inner, waits)
 
-    def _connect_to(self, info):
-        self._info = info
-        self._inner = inner = socket.socket(info[0], info[1], info[2])
+    def _connect_to(self, family, address):
+        self._family = family
+        self._address = address
+        self._inner = inner = socket.socket(family, socket.SOCK_STREAM)
         inner.setblocking(False)
         try:
-            inner.connect(info[-1])
+            inner.connect(address)
             return
         except OSError as error:
             if error.errno not in _CONNECTING:
@@ -144,7 +144,7 @@ class SecureSocket(SecureStream):
         if self._poll_inner(_POLLOUT) & _POLLERR_OR_HUP:
             # A second connect reports why the first one failed.
             try:
-                inner.connect(info[-1])
+                inner.connect(address)
             except OSError as error:
                 if error.errno not in _EISCONN:
                     raise

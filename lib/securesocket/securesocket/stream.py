@@ -196,7 +196,7 @@ class SecureStream(io.IOBase):
             self.authorization_error = _verification_off()
         elif session.accepted_leaf is None:
             self.authorized = True
-            self._anchor_source = session.anchor_source
+            self._anchor_source = session.anchor_source or None
         self._ssl = ssl
         self._session = None
         self._poller = select.poll()

@@ -154,7 +154,7 @@ def _stage(session):
     """The last handshake message that passed, as words."""
     reader = session.reader
     if reader is None:
-        return "handshake over"
+        return "last message received: Certificate"
     if reader.encrypted:
         return "waiting for the server's Finished"
     if reader.last >= 0:
@@ -202,13 +202,13 @@ def _certificate(session, text):
         if text is not None:
             stated = fragment in text
         elif code == "bad-signature":
-            stated = session.anchor_source is None
+            stated = not session.anchor_source
         else:
             stated = _recognised(code, path, leaf, hostname)
         if stated and not (failures and failures[-1].code == code):  # two of mbedTLS's words for one code
             failure = getattr(errors, kind)(code, **_facts(code, path, leaf, hostname))
             failures.append(_unsigned(session) if code == "bad-signature" else failure)
-    if not failures or (text is None and session.anchor_source is not None):
+    if not failures or (text is None and session.anchor_source):
         # More reasons than fit into mbedTLS's text, or one that it does not name.
         failures.insert(0, errors.CertificateError("not-trusted", found=text))
     if options.pins and not path.pinned:
@@ -236,7 +236,7 @@ def _unsigned(session):
     if path.top_issuer is None:
         return errors.CertificateError("not-trusted", found=_stage(session))
     issuer = format_name(path.top_issuer)
-    if session.anchor_source is None:
+    if not session.anchor_source:
         return _unknown_issuer(path, issuer)
     if path.short_of_heap:
         return errors.MemoryBudgetError("memory-verify")
@@ -351,7 +351,7 @@ def judge(session):
     if options.trust is not None:
         if session.anchor_source == trust.ITSELF:
             _judge_exact(leaf, session)
-        elif session.anchor_source is None:
+        elif not session.anchor_source:
             raise _with(errors.CertificateError("not-trusted"), leaf)
     if options.pins and not path.pinned:
         raise _with(errors.PinMismatch("pin", **_facts("pin", path, leaf, session.hostname)), leaf)

@@ -31,6 +31,9 @@ _CHAIN_HEAP_BYTES = const(14336)
 # A parsed anchor is its DER once more and its names; no root in use comes to a half of this.
 _ANCHOR_HEAP_BYTES = const(6144)
 
+# As deep as propose() with what it calls.
+_STALE_FRAMES = const(12)
+
 _REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
 
 
@@ -50,13 +53,21 @@ def cipher_names():
 _ONE = bytearray(1)
 
 
+def _overwrite_stack(depth):
+    """The collector reads the C stack too: pointers that earlier calls left there keep the copies of anchors
+    alive through the very moment at which mbedTLS needs the heap. A few calls write over them."""
+    if depth:
+        _overwrite_stack(depth - 1)
+
+
 class Session(Tap):
     """One TLS client connection over a stream, from its context to its last byte.
 
     options: a SecureContext; accepted_leaf: DER that the caller has accepted by name, the only
     certificate that this session then takes, or None.
 
-    step() until it returns 0; then `ssl` is the connection, and `path` tells what was verified.
+    anchor_source: None until anchors were looked for, "" where none was found, else one of trust.SOURCES or
+    trust.ITSELF. step() until it returns 0; then `ssl` is the connection, and `path` tells what was verified.
     """
 
     accepted_leaf = None
@@ -115,11 +126,11 @@ class Session(Tap):
     def certificate(self, data, start, stop):
         """Offers anchors for the chain that passes; False: mbedTLS has to read its authmode again."""
         options = self.options
-        if self.path.proposed:
+        if self.anchor_source is not None:
             from ..errors import HandshakeError
 
             raise HandshakeError("protocol", found="a second Certificate message", stage="Certificate")
-        self.path.proposed = True
+        self.anchor_source = ""
         if self.reader.fragmented and (0, 0, 0) < version() < (3, 6, 3):
             from ..errors import UnsupportedFeature
 
@@ -127,6 +138,7 @@ class Session(Tap):
         if options.trust is None or self.accepted_leaf is not None:
             return True
         proposal = options.trust.propose(data, start, stop, self._offer)
+        _overwrite_stack(_STALE_FRAMES)
         has_room(_CHAIN_HEAP_BYTES)
         if proposal == trust.NO_ANCHOR:
             self.path.unanchored = True

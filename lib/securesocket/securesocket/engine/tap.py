@@ -36,7 +36,8 @@ class Tap(io.IOBase):
     raise.
 
     want: POLLIN or POLLOUT that the handshake waits for, 0 when it can go on at once. over: mbedTLS has
-    accepted the server's Finished. wait(events): if set, blocks until the stream is ready, or raises.
+    accepted the server's Finished. reader: a HandshakeReader; None right after the Certificate message
+    and when the handshake is over. wait(events): if set, blocks until the stream is ready, or raises.
     stream is None once mbedTLS has closed it.
     """
 
@@ -150,13 +151,17 @@ class Tap(io.IOBase):
 
     def _watch(self, data, end):
         reader = self.reader
+        if reader is None:
+            self.reader = reader = handshake.HandshakeReader()
         deliver = True
+        shown = False
         pos = 0
         while pos < end:
             pos = reader.receive(data, pos, end)
             event = reader.event
             if event == handshake.CERTIFICATE:
                 deliver = self.certificate(reader.message, reader.start, reader.stop)
+                shown = True
             elif event == handshake.SERVER_HELLO:
                 if handshake.is_tls13(reader.message, reader.start, reader.stop):
                     from ..errors import UnsupportedFeature
@@ -167,12 +172,16 @@ class Tap(io.IOBase):
             elif event == handshake.NOT_TLS or event == handshake.OVERSIZE:
                 raise _unreadable(reader, event)
         reader.message = None  # it was mbedTLS's memory, or is not needed any more
+        if shown and reader.is_between_records:
+            # mbedTLS verifies next, which takes all the heap there is; nothing is lost with this reader.
+            self.reader = None
         return deliver
 
     def _write(self, buf):
         kind = buf[0]
         starts = self._sent_left == 0
-        if starts and kind != _ALERT and not self._accepted and self.reader.last >= 0:
+        reader = self.reader
+        if starts and kind != _ALERT and not self._accepted and (reader is None or reader.last >= 0):
             self.accept()
             self._accepted = True
         if starts and kind == _ALERT:
