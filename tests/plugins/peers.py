@@ -464,7 +464,7 @@ def flipped(kind, offset, mask=0x01):
         for number, body in found:
             if number == kind:
                 body = bytearray(body)
-                body[offset] ^= mask
+                body[min(offset, len(body) - 1)] ^= mask  # ECDSA signatures differ in length
             changed.append((number, bytes(body)))
         return one_record_each(changed)
 

@@ -100,7 +100,7 @@ def unverified(text):
 def test_readme_tells_what_is_verified_as_the_code_does():
     code = ast.get_docstring(TREES_TRUST)
     assert items(README) == items(code)
-    assert [number for number, _ in items(code)] == list("12345678")
+    assert [number for number, _ in items(code)] == list("123456789")
     assert unverified(README) == unverified(code)
     assert unverified(code).startswith("revocation")
 

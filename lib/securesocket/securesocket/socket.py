@@ -40,7 +40,8 @@ class SecureSocket(SecureStream):
     async def open(host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
         """The same under asyncio; what it returns serves asyncio.StreamReader and StreamWriter."""
         opened = SecureSocket(host, port, secure, timeout_ms, _blocking=False)
-        await opened._run_async(_stepper(opened._open(host, port, False)))
+        found = opened._resolve(host, port)
+        await opened._run_async(_stepper(opened._open(host, port, found, False)))
         await opened._run_async(opened._step)
         return opened
 
@@ -65,7 +66,8 @@ class SecureSocket(SecureStream):
 
     def _connect(self, host, port):
         # Apart from __init__, whose many locals would put its frame on the heap.
-        self._run(_stepper(self._open(host, port, True)))
+        found = self._resolve(host, port)
+        self._run(_stepper(self._open(host, port, found, True)))
         self._run(self._step)
         self._inner.setblocking(True)
 
@@ -84,7 +86,10 @@ class SecureSocket(SecureStream):
             return _stepper(self._again(session.wait is not None, bytes(refused.certificate.der)))
 
     def _again(self, waits, leaf):
-        yield from self._connect_to(self._family, self._address)
+        try:
+            yield from self._connect_to(self._family, self._address)
+        except OSError as error:
+            raise _unreachable("connect", "%s, the second time: %s" % (self._hostname, error))
         self._start(self._inner, waits, leaf)
         want = self._step()
         while want:
@@ -102,23 +107,27 @@ class SecureSocket(SecureStream):
             return False
         return decide(error.certificate, error.failures) is True
 
-    def _open(self, host, port, waits):
-        """Generator: from the host's name to a connection that is ready for its handshake."""
+    def _resolve(self, host, port):
+        """The addresses of the host; the deadline starts after it, for nothing can interrupt getaddrinfo."""
         started = ticks_ms()
         self.stage = "resolve"
         try:
             found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
         except OSError as error:
             raise _unreachable("resolve", "%s (%s)" % (host, error))
-        resolved = ticks_ms()
-        self.resolve_ms = ticks_diff(resolved, started)
-        self.stage = "connect"
+        self.resolve_ms = ticks_diff(ticks_ms(), started)
         self._deadline(self._timeout_ms)
+        return found
+
+    def _open(self, host, port, found, waits):
+        """Generator: from addresses to a connection that is ready for its handshake."""
+        started = ticks_ms()
+        self.stage = "connect"
         failure = None
         for info in found:
             try:
                 yield from self._connect_to(info[0], info[-1])
-                self.connect_ms = ticks_diff(ticks_ms(), resolved)
+                self.connect_ms = ticks_diff(ticks_ms(), started)
                 break
             except OSError as error:
                 if isinstance(error, SecureSocketError):

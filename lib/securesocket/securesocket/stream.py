@@ -165,6 +165,8 @@ class SecureStream(io.IOBase):
         if switches:
             stream.setblocking(False)
         self._start(stream, True)
+        if not switches:
+            self._session.waits_first = True
         self._run(self._step)
         if switches:
             stream.setblocking(True)

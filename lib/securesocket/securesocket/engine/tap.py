@@ -37,13 +37,15 @@ class Tap(io.IOBase):
 
     want: POLLIN or POLLOUT that the handshake waits for, 0 when it can go on at once. over: mbedTLS has
     accepted the server's Finished. reader: a HandshakeReader; None right after the Certificate message
-    and when the handshake is over. wait(events): if set, blocks until the stream is ready, or raises.
+    and when the handshake is over. wait(events): if set, blocks until the stream is ready, or raises;
+    waits_first: the stream would itself block in readinto.
     stream is None once mbedTLS has closed it.
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
     want = POLLOUT
     wait = None
+    waits_first = False
     error = None
     over = False
     closed_by_peer = False
@@ -135,6 +137,8 @@ class Tap(io.IOBase):
         size = len(buf)
         have = 0
         while True:
+            if self.waits_first:
+                self.wait(POLLIN)
             count = self.stream.readinto(memoryview(buf)[have:] if have else buf)
             if count is None:
                 self.want = POLLIN
