@@ -287,9 +287,11 @@ def test_server_with_other_ciphers_only_is_told(attempt, build, pki, servers):
         (pki.ec, pki.root, "ECDHE-ECDSA-AES256-SHA"),
         (pki.rsa, pki.rsa_root, "AES128-SHA"),
     ):
-        server = servers.start(
-            PythonServer, chain, setup=lambda context: context.set_ciphers(only + ":@SECLEVEL=0")
-        )  # noqa: B023
+
+        def setup(context, only=only):
+            context.set_ciphers(only + ":@SECLEVEL=0")
+
+        server = servers.start(PythonServer, chain, setup=setup)
         got = attempt(build, port=server.port, secure={"trust": trust.der})
         assert got["error"]["class"] == "HandshakeError" and got["error"]["code"] == "alert"
         assert (got["error"]["alert"], got["error"]["direction"]) == (40, "received")
