@@ -1,6 +1,6 @@
 """Writes lib/certstore/certstore/mozilla.py from certifi: which key identifiers are Mozilla's roots'.
 
-Run again when certifi's pin in pyproject.toml changes (`make mozilla`); a test compares the two.
+Run it again when the pin of certifi in pyproject.toml changes; a test compares the two.
 """
 
 import pathlib

@@ -17,9 +17,11 @@ class Report:
     def __init__(self, stream):
         self.resolve_ms = stream.resolve_ms
         self.connect_ms = stream.connect_ms
-        self.handshake_ms = stream.handshake_ms
         self.stage = stream.stage
         self.error = stream._error
+        # While the handshake runs the stream keeps the tick of its start there.
+        running = self.stage == "handshake" and self.error is None
+        self.handshake_ms = None if running else stream.handshake_ms
         self.cipher, self.version = stream.cipher() or (None, None)
         self.chain = [format_name(read_validity_and_subject(der)[0]) for der in stream._names]
         self.anchor_source = stream._anchor_source
