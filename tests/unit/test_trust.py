@@ -168,6 +168,8 @@ def test_a_list_that_is_empty_or_does_not_fit_is_refused():
 
 def test_any_damage_gives_a_proposal_or_a_typed_error():
     trust_set = TrustSet((store(ROOT_EC),), ())
+    for stop in range(0, len(EC), STRIDE):
+        raises(UnsupportedFeature, "no-certificate", propose, trust_set, EC[:stop])
     body = bytearray(EC)
     for at in range(0, len(body), STRIDE):
         old = body[at]
