@@ -1,8 +1,8 @@
 """Other people's clients through our context: umqtt, urequests, microdot, unchanged as they are published.
 
 Their published versions are of the time before ssl contexts: they call `ussl.wrap_socket`, a module that
-MicroPython has no more. What stands in for it here is one SecureContext's wrap_socket, as in
-docs and examples; where a library takes a context itself (microdot), it gets the context.
+MicroPython has no more. What stands in for it here is one SecureContext's wrap_socket; where a
+library takes a context itself (microdot), it gets the context.
 """
 
 import hashlib
@@ -20,7 +20,6 @@ from pathlib import Path
 import pytest
 
 from common import cache_dir
-from plugins.interpreters import ROOT
 from plugins.peers import PAGE, OpensslServer, Proxy, PythonServer, page
 from plugins.pki import DAY, NOW
 
@@ -246,4 +245,3 @@ def test_debian_s_source_has_no_libraries_of_micropython():
         pytest.skip("built from a checkout: no source of Debian's here")
     for source in sources:
         assert not list(source.glob("lib/micropython-lib/**/umqtt*"))
-    assert ROOT.is_dir()

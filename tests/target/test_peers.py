@@ -176,10 +176,6 @@ def test_what_is_no_tls_is_told(attempt, build, pki, servers, what, data, error)
         assert got["error"]["class"] in ("HandshakeError", "UnsupportedFeature"), got
 
 
-def no_list(pki):
-    return b"\0\0\0"
-
-
 # what, the Certificate message's body (None: left out)
 BODIES = (
     ("no message", lambda p: None),

@@ -31,7 +31,7 @@ BUILD_TIME_S = 86400
 BARE = "tls, the one root preloaded"
 # A first connection to a host is the first of a process.
 PROCESSES = 20
-PAIRS = 25
+PAIRS = 60
 HEAP = "512k"
 
 
