@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from certstore import anchors
 from plugins.peers import Proxy, PythonServer, certificates
@@ -348,6 +349,16 @@ def test_identity_refused_by_the_server_is_told(attempt, build, pki, servers):
     got = attempt(build, port=server.port, secure={"trust": pki.root.der, "identity": identity})
     assert (got["error"]["class"], got["error"]["code"]) == ("HandshakeError", "alert")
     assert got["error"]["found"].startswith("unknown_ca") and "identity=" in got["error"]["remedy"]
+
+
+def test_identity_that_mbedtls_cannot_use_is_refused_before_the_handshake(attempt, build, pki, servers):
+    """certstore reads an Ed25519 certificate; mbedTLS does not know the algorithm."""
+    strange = make("device", pki.device_root, key=ed25519.Ed25519PrivateKey.generate())
+    port = servers.python(pki.ec)
+    secure = {"trust": pki.root.der, "identity": ([pki.device[0].der, strange.der], pki.device[0].private())}
+    got = attempt(build, port=port, secure=secure)
+    assert (got["error"]["class"], got["error"]["code"]) == ("ConfigurationError", "identity"), got
+    assert "invalid cert" in got["error"]["found"]
 
 
 def test_bad_identity_is_refused_without_a_byte_of_the_key(drive, build, pki):
