@@ -239,7 +239,7 @@ told["read at the end"] = [len(stream.read(1)), len(stream.read()), stream.readi
 stream.close()
 stream.close()
 closed = []
-for function, args in ((stream.read, (1,)), (stream.readinto, (buf,)), (stream.readline, ()), (stream.write, (b"x",))):
+for function, args in ((stream.read, (1,)), (stream.readinto, (buf,)), (stream.readline, ()), (stream.write, (b"x",)), (stream.setblocking, (True,)), (stream.settimeout, (1,))):
     try:
         function(*args)
         closed.append(None)
@@ -275,7 +275,7 @@ def test_reads_and_writes_are_those_of_a_stream(drive, build, pki, servers):
         "write a bytearray": 4,
         "read all": "the rest",
         "read at the end": [0, 0, 0, 0],
-        "closed": ["closed"] * 4,
+        "closed": ["closed"] * 6,
         "cipher": [None, None],
         "authorized": True,
     }

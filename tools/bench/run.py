@@ -33,6 +33,12 @@ BARE = "tls, the one root preloaded"
 PROCESSES = 20
 PAIRS = 60
 HEAP = "512k"
+# What heap.py measures, and its row.
+HEAPS = (
+    ("smallest", "smallest_heap", "free heap at which a verified handshake passes 20 of 20 times"),
+    ("left", "heap_left", "heap left behind by 10 connections"),
+    ("open", "heap_open", "heap held by an open connection"),
+)
 
 
 def run(build, script, *words, heapsize="2M"):
@@ -88,30 +94,9 @@ def heaps(rows, sides):
     for kind, server, root, store in sides:
         words = (server.port, root, store)
         found = {side: run("stock32", "heap.py", side, *words, heapsize=HEAP) for side in ("ours", "bare")}
-        rows.add(
-            f"smallest_heap_{kind}",
-            found["ours"]["smallest"],
-            "bytes",
-            f"free heap at which a verified handshake passes 20 of 20 times, {kind.upper()}",
-            BARE,
-            found["bare"]["smallest"],
-        )
-        rows.add(
-            f"heap_left_{kind}",
-            found["ours"]["left"],
-            "bytes",
-            f"heap left behind by 10 connections, {kind.upper()}",
-            BARE,
-            found["bare"]["left"],
-        )
-        rows.add(
-            f"heap_open_{kind}",
-            found["ours"]["open"],
-            "bytes",
-            f"heap held by an open connection, {kind.upper()}",
-            BARE,
-            found["bare"]["open"],
-        )
+        for key, name, text in HEAPS:
+            ours, bare = found["ours"][key], found["bare"][key]
+            rows.add(f"{name}_{kind}", ours, "bytes", f"{text}, {kind.upper()}", BARE, bare)
 
 
 def lookups(rows, store):

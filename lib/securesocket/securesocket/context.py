@@ -110,7 +110,8 @@ class SecureContext:
     def wrap_socket(self, sock, *, server_side=False, server_hostname=None, do_handshake_on_connect=True):
         """A SecureSocket over `sock`, as tls.SSLContext.wrap_socket gives; takes its place wherever
         MicroPython takes an ssl context. Options, clock and names are checked here; with
-        do_handshake_on_connect=False the handshake runs inside the first reads and writes."""
+        do_handshake_on_connect=False the handshake runs inside the first reads and writes. A socket gets
+        TCP_NODELAY; on failure it is closed."""
         from .stream import SecureStream, refuse_second_connection
 
         try:

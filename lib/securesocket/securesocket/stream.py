@@ -104,11 +104,11 @@ class SecureStream(io.IOBase):
         return self._ssl.write(buf) if self._advance() else None
 
     def setblocking(self, flag):
-        self._inner.setblocking(flag)
+        self._open_stream().setblocking(flag)
 
     def settimeout(self, seconds):
         """How long a read or write may wait for the peer, on ports whose sockets know it."""
-        self._inner.settimeout(seconds)
+        self._open_stream().settimeout(seconds)
 
     def ioctl(self, request, arg):
         if request == _IOCTL_POLL:
@@ -125,6 +125,11 @@ class SecureStream(io.IOBase):
         self._drop()
 
     # Inside.
+
+    def _open_stream(self):
+        if self._error is not None:
+            raise self._error
+        return self._inner
 
     def _poll(self, events):
         if self._error is not None:

@@ -1,7 +1,8 @@
 """From what mbedTLS answered to what went wrong: one typed error with the facts.
 
-Loaded only when a handshake ends. Nothing here makes a refusal smaller: every function returns or raises
-errors, and the one that can pass a connection (judge) is asked after mbedTLS has said yes.
+Loaded when a handshake failed, or when more than a verified path has to hold. Nothing here makes a refusal
+smaller: every function returns or raises errors; the one that can pass a connection (judge) is asked after
+mbedTLS has said yes, or where the caller has said, by name, that its no does not count.
 """
 
 from certstore.certificate import Certificate, read_validity_and_subject
@@ -11,7 +12,6 @@ from certstore.names import format_name
 from . import errors, handshake, trust
 
 # mbedTLS error numbers (mbedtls/ssl.h, x509.h), as MicroPython raises them: -number.
-_CONN_EOF = const(0x7280)
 _FATAL_ALERT = const(0x7780)
 _CA_CHAIN_REQUIRED = const(0x7680)
 _VERIFY_FAILED = const(0x2700)

@@ -12,7 +12,7 @@ from .. import trust
 from ..path import Path
 from .tap import Tap
 
-# Options this engine cannot honour; see the engine's counterpart in the firmware.
+# Which of the features that context.OPTIONS names this engine has.
 FEATURES = ()
 
 # Forward secrecy and authenticated encryption only (RFC 7525 4.2); all four are in every stock build.
