@@ -3,7 +3,7 @@
 from certstore import keys, pem
 from certstore.certificate import Certificate
 from certstore.der import encode
-from certstore.errors import FormatError, SecureSocketError
+from certstore.errors import BadPassword, FormatError, SecureSocketError
 from support import ON_MICROPYTHON, attack, certificate_der, facts, only_on_micropython, raises, vector
 
 RSA_DER = vector("keys/rsa_pkcs1.der")
@@ -49,6 +49,134 @@ def test_sec1_always_names_its_curve():
     assert error.found == "an EC key that names no curve"
 
 
+# (file, kind, the file that the decrypted key must become; password)
+LOCKED = (
+    ("encrypted_aes256.der", "EC", "ec_sec1.der", "password"),
+    ("encrypted_aes128.pem", "EC", "ec384_sec1.pem", "password"),
+    ("encrypted_rsa.pem", "RSA", "rsa_pkcs1.der", "password"),
+    ("encrypted_empty.der", "EC", "ec_sec1.der", ""),
+    ("encrypted_pkcs8.der", "EC", "ec_sec1.der", "password"),
+    ("encrypted_pkcs8.pem", "EC", "ec_sec1.der", "password"),
+)
+
+
+def test_encrypted_keys_with_their_password():
+    for file, kind, plain, password in LOCKED:
+        data = vector("keys/" + file)
+        forms = [data, memoryview(data), bytearray(data)]
+        if file.endswith(".pem"):
+            forms.append(data.decode())
+        expected = keys.private_key(vector("keys/" + plain))
+        for form in forms:
+            found = keys.private_key(form, bytearray(password.encode()))
+            assert found == expected and found[0] == kind and isinstance(found[1], bytes), file
+        assert keys.private_key(data, password) == expected
+        assert keys.private_key(data, password=password, max_iterations=2048) == expected
+        owner = facts("keys")[file]
+        assert keys.matches(*expected, Certificate(certificate_der(owner))) is True
+
+
+def test_encrypted_keys_with_another_password():
+    for file, _, _, password in LOCKED:
+        for wrong in ("", "password", "passwore"):
+            if wrong != password:
+                error = raises(BadPassword, "password", keys.private_key, vector("keys/" + file), wrong)
+                assert (error.found, error.expected) == (None, None)
+                assert error.sentence == "wrong password, or the key is damaged"
+
+
+def test_a_password_that_is_not_needed():
+    for file, _, _ in GOOD:
+        raises(FormatError, "key-plain", keys.private_key, vector("keys/" + file), "password")
+        # An empty one is one too.
+        raises(FormatError, "key-plain", keys.private_key, vector("keys/" + file), b"")
+    # What is no key at all is that first.
+    for data in (b"", RSA_DER[:-1], certificate_der("leaf")):
+        raises(FormatError, "key", keys.private_key, data, "password")
+
+
+def test_encryptions_that_are_not_read():
+    for name in ("sha1", "sha512", "aes192", "des3", "pbes1", "scrypt"):
+        data = vector("keys/encrypted_%s.der" % name)
+        for form in (data, pem.encode(data, "ENCRYPTED PRIVATE KEY")):
+            raises(FormatError, "key-encrypted", keys.private_key, form)
+            error = raises(FormatError, "key-kdf", keys.private_key, form, "password")
+            assert "openssl pkcs8 -topk8" in error.remedy
+    error = raises(FormatError, "key-kdf", keys.private_key, vector("keys/encrypted_sec1.pem"), "password")
+    assert "RFC 1421" in error.found and error.expected == "PKCS#8"
+
+
+def test_an_encrypted_key_of_another_kind_is_one_error():
+    # Opened, it is Ed25519: what was inside is not told.
+    data = vector("keys/encrypted_ed25519.der")
+    error = raises(BadPassword, "password", keys.private_key, data, "password")
+    assert str(error) == str(BadPassword("password"))
+
+
+def test_a_label_of_an_encrypted_key_around_another():
+    plain, locked = vector("keys/ec_pkcs8.der"), vector("keys/encrypted_aes256.der")
+    wrong = pem.encode(plain, "ENCRYPTED PRIVATE KEY")
+    raises(FormatError, "key-encrypted", keys.private_key, wrong)
+    raises(FormatError, "der-tag", keys.private_key, wrong, "password")
+    # The label without that word is not believed either.
+    other = pem.encode(locked, "PRIVATE KEY")
+    raises(FormatError, "key-encrypted", keys.private_key, other)
+    assert keys.private_key(other, "password") == ("EC", EC_DER)
+
+
+def test_iterations_are_limited():
+    data = vector("keys/encrypted_pkcs8.der")
+    error = raises(FormatError, "iterations", keys.private_key, data, "password", 2047)
+    assert error.found == "2048" and error.expected == "1 to 2047" and "max_iterations=2048" in error.remedy
+    assert keys.private_key(data, "password", 2048) == ("EC", EC_DER)
+
+
+def test_is_encrypted():
+    for file, expected in (
+        ("encrypted_aes256.der", True),
+        ("encrypted_pbes1.der", True),
+        ("ec_pkcs8.der", False),
+        ("ec_sec1.der", False),
+        ("rsa_pkcs1.der", False),
+    ):
+        data = vector("keys/" + file)
+        for form in (data, bytearray(data), memoryview(data)):
+            assert keys.is_encrypted(form) is expected, file
+        assert keys.is_encrypted(data[:-1]) is False and keys.is_encrypted(data + b"\0") is False
+    assert keys.is_encrypted(b"") is False and keys.is_encrypted(certificate_der("leaf")) is False
+
+
+def test_damage_to_an_encrypted_key_never_gives_another_key():
+    # All of it is attacked, what is encrypted too: the cipher does not notice, the numbers must.
+    def check(found):
+        assert found == ("EC", EC_DER)
+
+    data = vector("keys/encrypted_aes256.der")
+    good, errors = attack(
+        lambda damaged: keys.private_key(damaged, "password"),
+        data,
+        stride=3 if ON_MICROPYTHON else 1,
+        on_value=check,
+    )
+    assert errors > 20 * good, (good, errors)
+    for at in range(48, 52):
+        # Here only the secret itself changes.
+        damaged = bytearray(data)
+        damaged[len(data) - 144 + at] ^= 1
+        raises(BadPassword, "password", keys.private_key, damaged, "password")
+
+
+def test_damage_to_an_encrypted_rsa_key():
+    der = pem.decode(vector("keys/encrypted_rsa.pem"), "ENCRYPTED PRIVATE KEY")[0]
+    assert keys.private_key(der, "password") == ("RSA", RSA_DER)
+    for at in range(120, len(der), 400 if ON_MICROPYTHON else 8):
+        damaged = bytearray(der)
+        damaged[at] ^= 1
+        raises(BadPassword, "password", keys.private_key, damaged, "password")
+    for size in range(0, len(der), 97):
+        raises(FormatError, "key", keys.private_key, der[:size], "password")
+
+
 def test_the_point_outside_is_kept():
     # PKCS#8 v2 around a key that names its curve and leaves its point outside.
     algorithm = vector("keys/ec_pkcs8.der")[6:27]
@@ -71,7 +199,8 @@ def test_what_is_refused():
     error = raises(FormatError, "key", keys.private_key, vector("keys/ed25519_pkcs8.der"))
     assert error.found == "a key for 1.3.101.112" and error.expected == "RSA or EC"
     raises(FormatError, "key", keys.private_key, RSA_DER.replace(b"\2\1\0", b"\2\1\1", 1))
-    raises(FormatError, "pem-none", keys.private_key, pem.encode(certificate_der("leaf")))
+    error = raises(FormatError, "pem-none", keys.private_key, pem.encode(certificate_der("leaf")))
+    assert (error.found, error.expected) == ("CERTIFICATE", "PRIVATE KEY")
     raises(FormatError, "key", keys.private_key, certificate_der("leaf"))
     for data in (b"", "", "no key", b"\x30\0", RSA_DER + b"\0", EC_DER + b"\0", RSA_DER[:-1]):
         raises(FormatError, "key", keys.private_key, data)
@@ -81,6 +210,10 @@ def test_first_key_of_a_bundle():
     certificate = pem.encode(certificate_der("leaf"))
     text = certificate + vector("keys/ec_parameters.pem").decode() + vector("keys/rsa_pkcs8.pem").decode()
     assert keys.private_key(text) == ("EC", EC_DER)
+    locked = certificate + vector("keys/encrypted_rsa.pem").decode()
+    assert keys.private_key(locked + text, "password") == ("RSA", RSA_DER)
+    raises(FormatError, "key-encrypted", keys.private_key, locked + text)
+    raises(FormatError, "key-plain", keys.private_key, text + locked, "password")
 
 
 def test_two_curves_are_refused():

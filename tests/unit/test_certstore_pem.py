@@ -103,8 +103,37 @@ def test_other_labels_are_not_decoded():
 
 def test_no_block_of_this_kind():
     error = raises(FormatError, "pem-none", pem.decode, BUNDLE, "X509 CRL")
-    assert error.expected == "X509 CRL"
-    raises(FormatError, "pem-none", pem.decode, ROOT)
+    assert error.expected == "X509 CRL" and error.found == "CERTIFICATE, PRIVATE KEY"
+    assert raises(FormatError, "pem-none", pem.decode, ROOT).found == "no PEM block"
+    error = raises(FormatError, "pem-none", pem.first, BUNDLE, ("EC PRIVATE KEY", "X"))
+    assert error.expected == "EC PRIVATE KEY" and error.found == "CERTIFICATE, PRIVATE KEY"
+    # Labels are the file's own text: only so much of them is repeated.
+    many = "".join([block("AAAA", "L%02d" % i + "x" * 50, "L%02d" % i + "x" * 50) for i in range(30)])
+    found = raises(FormatError, "pem-none", pem.decode, many).found
+    assert len(found) == 128 and found.startswith("L00xx") and found.endswith("...")
+
+
+def test_requests():
+    request = b"not really a request"
+    for label in ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"):
+        text = pem.encode(ROOT) + pem.encode(request, label)
+        assert pem.decode(text, "CERTIFICATE REQUEST") == [request], label
+        assert pem.first(text, ("CERTIFICATE REQUEST",)) == ("CERTIFICATE REQUEST", request)
+        assert blocks(text) == [("CERTIFICATE", ROOT), ("CERTIFICATE REQUEST", request)]
+        found = raises(FormatError, "pem-none", pem.decode, text, "PRIVATE KEY").found
+        assert found == "CERTIFICATE, CERTIFICATE REQUEST"
+    mixed = block("AAAA", "NEW CERTIFICATE REQUEST", "CERTIFICATE REQUEST")
+    raises(FormatError, "pem-armour", pem.decode, mixed, "CERTIFICATE REQUEST")
+
+
+def test_first():
+    labels = ("PRIVATE KEY", "CERTIFICATE")
+    assert pem.first(BUNDLE, labels) == ("CERTIFICATE", ROOT)
+    assert pem.first(BUNDLE, labels[:1]) == ("PRIVATE KEY", KEY)
+    assert pem.first(memoryview(BUNDLE.encode()), labels[:1]) == ("PRIVATE KEY", KEY)
+    # What comes before it need not decode, and what comes after need not even end.
+    text = block("*", "OTHER", "OTHER") + BUNDLE + "-----BEGIN X-----"
+    assert pem.first(text, labels) == ("CERTIFICATE", ROOT)
 
 
 def test_size_limit():

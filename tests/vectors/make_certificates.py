@@ -1,4 +1,4 @@
-"""Makes tests/vectors/certificates and tests/vectors/keys: the same bytes on every run.
+"""Makes tests/vectors/certificates and tests/vectors/keys: the same bytes on every run, but of encrypted keys.
 
     python tests/vectors/make_certificates.py [FOLDER]
 
@@ -14,6 +14,7 @@ import json
 import math
 import pathlib
 import random
+import subprocess
 import sys
 import warnings
 
@@ -39,6 +40,23 @@ KEY_USAGES = (
     "encipher_only",
     "decipher_only",
 )
+_ED25519 = ed25519.Ed25519PrivateKey.from_private_bytes(b"\7" * 32)
+
+# Written by openssl: file -> (key, its certificate, options). The password is "password", or empty.
+ENCRYPTED = {
+    "encrypted_aes256.der": ("ec", "ec_root", "-v2", "aes-256-cbc", "-iter", "5"),
+    "encrypted_aes128.pem": ("ec384", "ec384_path0", "-v2", "aes-128-cbc", "-iter", "5"),
+    "encrypted_rsa.pem": ("rsa", "rsa_root", "-v2", "aes-256-cbc", "-iter", "1000"),
+    "encrypted_empty.der": ("ec", "ec_root", "-v2", "aes-256-cbc", "-iter", "5"),
+    # What is refused.
+    "encrypted_ed25519.der": ("ed25519", None, "-v2", "aes-256-cbc", "-iter", "5"),
+    "encrypted_sha1.der": ("ec", None, "-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA1", "-iter", "5"),
+    "encrypted_sha512.der": ("ec", None, "-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA512", "-iter", "5"),
+    "encrypted_aes192.der": ("ec", None, "-v2", "aes-192-cbc", "-iter", "5"),
+    "encrypted_des3.der": ("ec", None, "-v2", "des3", "-iter", "5"),
+    "encrypted_pbes1.der": ("ec", None, "-v1", "PBE-SHA1-3DES", "-iter", "5"),
+    "encrypted_scrypt.der": ("ec", None, "-scrypt", "-scrypt_N", "2", "-scrypt_r", "1", "-scrypt_p", "1"),
+}
 
 
 def ec_key(number, curve=None):
@@ -228,9 +246,7 @@ def certificates(rsa_2048):
         "bidi_name": certificate(19, cn(bidi), ec_key(16), ca=True),
         "long_name": certificate(20, cn("x" * 500), ec_key(17), ca=True),
         "forever": certificate(21, cn("Forever"), ec_key(18), ca=True, not_after=FOREVER),
-        "ed25519": certificate(
-            22, cn("Ed25519"), ed25519.Ed25519PrivateKey.from_private_bytes(b"\7" * 32), ca=True, ski=True
-        ),
+        "ed25519": certificate(22, cn("Ed25519"), _ED25519, ca=True, ski=True),
         "self_signed_device": certificate(
             23, cn("device"), ec_key(19), ca=False, san=[x509.DNSName("device.test")]
         ),
@@ -330,14 +346,20 @@ def keys(rsa_2048):
         parameters + p256.private_bytes(enc.PEM, fmt.TraditionalOpenSSL, no),
         "ec_root",
     )
-    out["ed25519_pkcs8.der"] = (
-        ed25519.Ed25519PrivateKey.from_private_bytes(b"\7" * 32).private_bytes(enc.DER, fmt.PKCS8, no),
-        None,
-    )
+    out["ed25519_pkcs8.der"] = (_ED25519.private_bytes(enc.DER, fmt.PKCS8, no), None)
     # Salted at random, so kept as they are: a fresh one would differ and test nothing more.
-    out["encrypted_pkcs8.der"] = (p256.private_bytes(enc.DER, fmt.PKCS8, password), None)
-    out["encrypted_pkcs8.pem"] = (p256.private_bytes(enc.PEM, fmt.PKCS8, password), None)
+    out["encrypted_pkcs8.der"] = (p256.private_bytes(enc.DER, fmt.PKCS8, password), "ec_root")
+    out["encrypted_pkcs8.pem"] = (p256.private_bytes(enc.PEM, fmt.PKCS8, password), "ec_root")
     out["encrypted_sec1.pem"] = (p256.private_bytes(enc.PEM, fmt.TraditionalOpenSSL, password), None)
+    made = {"ec": p256, "ec384": p384, "rsa": rsa_2048, "ed25519": _ED25519}
+    for file, (key, owner, *words) in ENCRYPTED.items():
+        form = file.rpartition(".")[2].upper()
+        words += ["-outform", form, "-passout", "pass:" if "empty" in file else "pass:password"]
+        plain = made[key].private_bytes(enc.PEM, fmt.PKCS8, no)
+        done = subprocess.run(
+            ["openssl", "pkcs8", "-topk8", *words], input=plain, capture_output=True, check=True
+        )
+        out[file] = (done.stdout, owner)
     return out
 
 

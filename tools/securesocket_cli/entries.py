@@ -1,38 +1,48 @@
-"""Certificates on the host: read from Mozilla's set, files and folders, and found by what a user types."""
+"""Certificates on the host: read from Mozilla's set, files and folders, compared, and found by what a
+user types."""
 
 import dataclasses
-import datetime
 import difflib
+import functools
+import hashlib
 import pathlib
 
 import certifi
 
-from certstore import anchors, names, pem, store
+from certstore import anchors, layout, names, packing, pem
 from certstore.certificate import Certificate
 from certstore.errors import FormatError
 
 from .errors import CommandError, about
+from .moments import moment
 
 # What a folder is searched for.
 SUFFIXES = (".pem", ".crt", ".cer", ".der")
-KINDS = {store.ANCHOR: "anchor", store.EXACT: "exact"}
+KINDS = {layout.ANCHOR: "anchor", layout.EXACT: "exact"}
 NEAREST = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One certificate and where it came from."""
+    """One certificate and where it came from.
+
+    packed: it is what a store laid out of an anchor, so `der` is not what its CA issued.
+    mozilla: SHA-256 of Mozilla's root of the same subject and key, where that is known.
+    """
 
     der: bytes
     source: str
     certificate: Certificate = dataclasses.field(repr=False, compare=False)
+    ski: bytes
+    packed: bool = False
+    mozilla: bytes | None = None
 
     @classmethod
-    def of(cls, der, source):
+    def of(cls, der, source, ski=None, packed=False):
         """Raises FormatError if it is no certificate, or one with a field that trust depends on damaged."""
         certificate = Certificate(der)
         anchors.kind_of(certificate)
-        return cls(der, source, certificate)
+        return cls(der, source, certificate, certificate.ski if ski is None else ski, packed)
 
     @property
     def subject(self):
@@ -53,19 +63,58 @@ class Entry:
     def kind(self):
         return KINDS[anchors.kind_of(self.certificate)]
 
+    @property
+    def sha256(self):
+        """SHA-256 of what its CA issued, or None where the store does not have that."""
+        return None if self.packed else hashlib.sha256(self.der).digest()
+
+    @property
+    def part(self):
+        """What the builder of stores takes for it."""
+        return (self.ski, self.der) if self.packed else self.der
+
+    @functools.cached_property
+    def content(self):
+        """What a store keeps of it: equal for entries that are the same to a device."""
+        return self.ski, packing.pack(self.certificate) or self.der
+
     def facts(self):
         """Everything that is shown, as JSON holds it."""
         certificate = self.certificate
         return {
             "subject": self.subject,
-            "ski": certificate.ski.hex(),
+            "ski": self.ski.hex(),
             "not_before": moment(certificate.not_before),
             "not_after": moment(certificate.not_after),
             "key": self.key,
             "kind": self.kind,
             "path_length": certificate.path_length,
-            "sha256": certificate.fingerprint().hex(),
+            "packed": self.packed,
+            "pin": certificate.pin().hex(),
+            "sha256": _hex(self.sha256),
+            "mozilla_sha256": _hex(self.mozilla),
         }
+
+
+class Holders:
+    """Entries by whose they are: the same subject and public key."""
+
+    def __init__(self, entries=()):
+        self._by_key = {}
+        for entry in entries:
+            self.add(entry)
+
+    def add(self, entry):
+        self._by_key.setdefault(bytes(entry.certificate.public_key_info), []).append(entry)
+
+    def of(self, entry):
+        """The entries of the same holder as this one, in their order."""
+        found = self._by_key.get(bytes(entry.certificate.public_key_info), ())
+        return [e for e in found if names.same_name(e.certificate.subject, entry.certificate.subject)]
+
+    def equal(self, entry):
+        """The entry that a store would hold as the same one, or None."""
+        return next((other for other in self.of(entry) if other.content == entry.content), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +125,8 @@ class Skipped:
     reason: str
 
 
-def moment(seconds):
-    """Seconds since 1970 as ISO 8601 in UTC."""
-    start = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return (start + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _hex(digest):
+    return None if digest is None else digest.hex()
 
 
 def mozilla():
@@ -89,12 +136,26 @@ def mozilla():
         ders = pem.decode(pathlib.Path(certifi.where()).read_bytes())
     found, skipped = [], []
     for number, der in enumerate(ders):
-        _add(found, skipped, der, source, f"certificate {number + 1} of {source}")
+        try:
+            entry = Entry.of(der, source)
+        except FormatError as error:
+            skipped.append(Skipped(f"certificate {number + 1} of {source}", str(error)))
+        else:
+            found.append(dataclasses.replace(entry, mozilla=entry.sha256))
     return found, skipped
 
 
 def mozilla_title():
     return f"Mozilla's roots (certifi {certifi.__version__})"
+
+
+def beside_mozilla(entries):
+    """The same entries, each with the SHA-256 of Mozilla's root of the same subject and key."""
+    known = Holders(mozilla()[0])
+    return [
+        dataclasses.replace(entry, mozilla=roots[0].mozilla) if (roots := known.of(entry)) else entry
+        for entry in entries
+    ]
 
 
 def from_path(path):
@@ -128,31 +189,31 @@ def from_file(path):
         return [Entry.of(der, str(path)) for der in ders]
 
 
-def _add(found, skipped, der, source, what):
-    try:
-        found.append(Entry.of(der, source))
-    except FormatError as error:
-        skipped.append(Skipped(what, str(error)))
+def choices(entries, query):
+    """What a subject, SKI, SHA-256 or file names exactly: a list of entries for each that it asks for.
 
-
-def select(entries, query):
-    """The entries that a subject, SKI or file names exactly; CommandError with the nearest if none.
-
-    A subject is a common name or a whole RFC 4514 name, case aside; an SKI or SHA-256 is in hex,
-    with or without colons; a file holds certificates, which select those of the same subject and SKI.
+    A subject is a common name or a whole RFC 4514 name, case aside; an SKI, or the SHA-256 of a
+    certificate or of its public key info, is in hex, with or without colons; a file holds certificates,
+    each of which names its equal, else those of the same subject and key.
     """
-    chosen = _by_file(entries, query) if is_file(query) else _by_text(entries, query)
+    return _by_file(entries, query) if is_file(query) else [_by_text(entries, query)]
+
+
+def select(entries, query, where="what there is to choose from"):
+    """All that `choices` finds; CommandError with the nearest if there is none."""
+    chosen = [entry for group in choices(entries, query) for entry in group]
     if not chosen:
-        raise CommandError(nothing_named(entries, query))
-    return chosen
+        raise CommandError(nothing_named(entries, query, where))
+    return list(dict.fromkeys(chosen))
 
 
 def search(entries, query):
     """As `select`, but a part of a subject does where none is equal; an empty list if nothing is found."""
-    if is_file(query):
-        return _by_file(entries, query)
+    found = [entry for group in choices(entries, query) for entry in group]
+    if found or is_file(query):
+        return list(dict.fromkeys(found))
     wanted = query.casefold()
-    return _by_text(entries, query) or [e for e in entries if wanted and wanted in e.subject.casefold()]
+    return [e for e in entries if wanted and wanted in e.subject.casefold()]
 
 
 def is_file(query):
@@ -169,20 +230,16 @@ def _by_text(entries, query):
         entry
         for entry in entries
         if wanted in (entry.title.casefold(), entry.subject.casefold())
-        or digits in (entry.certificate.ski.hex(), entry.certificate.fingerprint().hex())
+        or digits in (entry.ski.hex(), entry.certificate.pin().hex(), _hex(entry.sha256), _hex(entry.mozilla))
     ]
 
 
 def _by_file(entries, path):
-    wanted = [entry.certificate for entry in from_file(path)]
-    return [entry for entry in entries if any(_same_holder(entry.certificate, other) for other in wanted)]
+    held = Holders(entries)
+    return [[equal] if (equal := held.equal(asked)) else held.of(asked) for asked in from_file(path)]
 
 
-def _same_holder(a, b):
-    return a.ski == b.ski and names.same_name(a.subject, b.subject)
-
-
-def nothing_named(entries, query, where="what there is to choose from"):
+def nothing_named(entries, query, where):
     """The message for a query without a result."""
     near = nearest(entries, query)
     text = f'no certificate "{names.escape(query)}" in {where}'

@@ -2,13 +2,14 @@
 
 import click
 
-from . import store_commands
+from . import identity_commands, store_commands
 
 # Each module of verbs has its own rows.
-COMMANDS = store_commands.COMMANDS
+COMMANDS = store_commands.COMMANDS + identity_commands.COMMANDS
 
 GROUPS = {
-    "store": "Trust anchors for a device: build, list, find.",
+    "store": "Trust anchors for a device: build, change, compare, check, deploy.",
+    "identity": "Certificates with their keys, which a device presents: make, import, list.",
 }
 
 

@@ -123,20 +123,28 @@ class Certificate:
     def _extension(self, number):
         # The offset of the OCTET STRING of 2.5.29.<number>, or 0. All are walked when one is asked for:
         # most certificates of a chain are read for their names alone.
-        found = self._found
-        if found is None:
+        if self._found is None:
             found = bytearray(2 * len(_KNOWN))
-            if self._extensions:
-                walk = self._inside(self._extensions)
-                walk.expect(_SEQUENCE)
-                walk.finish()
-                walk.enter()
-                while not walk.done():
-                    walk.expect(_SEQUENCE)
-                    _walk_extension(walk, found)
+            self._walk_extensions(found, None)
             self._found = found
         index = 2 * _KNOWN.index(number)
-        return found[index] << 8 | found[index + 1]
+        return self._found[index] << 8 | self._found[index + 1]
+
+    def _walk_extensions(self, found, listed):
+        if self._extensions:
+            walk = self._inside(self._extensions)
+            walk.expect(_SEQUENCE)
+            walk.finish()
+            walk.enter()
+            while not walk.done():
+                walk.expect(_SEQUENCE)
+                _walk_extension(walk, found, listed)
+
+    def extensions(self):
+        """[(content of its OID, whether critical)] of every extension, in order."""
+        listed = []
+        self._walk_extensions(bytearray(2 * len(_KNOWN)), listed)
+        return listed
 
     def _at(self, offset):
         # A cursor on the element at this offset, which the constructor has walked over.
@@ -353,12 +361,13 @@ class Certificate:
         return hashlib.sha256(self.public_key_info).digest()
 
 
-def _walk_extension(walk, found):
+def _walk_extension(walk, found, listed):
     outer = walk.enter()
     walk.expect(_OID)
     kind = walk.content()
-    if walk.optional(_BOOLEAN):
-        walk.boolean()
+    critical = walk.boolean() if walk.optional(_BOOLEAN) else False
+    if listed is not None:
+        listed.append((bytes(kind), critical))
     walk.expect(_OCTET_STRING)
     if len(kind) == 3 and kind[:2] == _ID_CE and kind[2] in _KNOWN:
         index = 2 * _KNOWN.index(kind[2])

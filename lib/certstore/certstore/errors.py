@@ -11,7 +11,9 @@ _ENOENT = const(2)
 _EIO = const(5)
 _EBADF = const(9)
 _EACCES = const(13)
+_EEXIST = const(17)
 _EINVAL = const(22)
+_EROFS = const(30)
 
 
 class SecureSocketError(OSError):
@@ -69,7 +71,26 @@ class FormatError(SecureSocketError):
         ("pem-none", _EINVAL, "no PEM block of this kind here", None),
         ("certificate", _EINVAL, "this is not an X.509 certificate", None),
         ("key", _EINVAL, "this is not a private key in PKCS#1, SEC 1 or PKCS#8 form", None),
-        ("key-encrypted", _EACCES, "the private key is encrypted", "decrypt it first: openssl pkey -in KEY"),
+        (
+            "key-encrypted",
+            _EACCES,
+            "the private key is encrypted",
+            "give its password, or decrypt it first: openssl pkey -in KEY",
+        ),
+        ("chain", _EINVAL, "these certificates are no chain of this key", None),
+        ("key-plain", _EINVAL, "a password is given, but the private key is not encrypted", "leave it out"),
+        (
+            "key-kdf",
+            _EINVAL,
+            "the private key is encrypted in a way that is not read here",
+            "encrypt it again: openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -in KEY -out NEW",
+        ),
+        (
+            "iterations",
+            _EINVAL,
+            "the iterations of the private key's encryption are outside what is allowed here",
+            "encrypt it again: openssl pkcs8 -topk8 -iter 10000 -in KEY -out NEW",
+        ),
     )
 
 
@@ -84,10 +105,46 @@ class StoreError(SecureSocketError):
             "update securesocket, or build the store with this version's `securesocket store build`",
         ),
         ("store-full", _EINVAL, "a store holds at most 65535 certificates", None),
-        ("store-size", _EINVAL, "a store is smaller than 1 GB, a certificate in it than 16 MB", None),
+        ("store-size", _EINVAL, "a store is smaller than 16 MB, a certificate in it than 64 KB", None),
         ("store-ski", _EINVAL, "a subject key identifier in a store has at most 64 bytes", None),
         ("store-missing", _ENOENT, "there is no store here", "build one: securesocket store build"),
         ("store-file", _EIO, "the store's file cannot be read", None),
+        (
+            "store-read-only",
+            _EROFS,
+            "this store cannot be changed where it is",
+            "keep changes in a file above it: certstore.layers.LayeredStore(store, path)",
+        ),
+        (
+            "store-write",
+            _EIO,
+            "the store could not be written; the old one is unchanged",
+            "make room in the file system, or check its health",
+        ),
+        ("store-exists", _EEXIST, "there is a store already", None),
+        ("store-tag", _EACCES, "the new store has no tag under this key", "make it: securesocket store tag"),
+        (
+            "store-older",
+            _EINVAL,
+            "the new store is older than this one",
+            "replace(..., older=True) takes it all the same",
+        ),
+        ("store-future", _EINVAL, "the new store was built in the future", "check this device's clock"),
+        ("identity-exists", _EEXIST, "the store has an identity of this label", "remove it first"),
+        ("identity-label", _EINVAL, "a label is text of 1 to 64 bytes in UTF-8", None),
+        (
+            "identity-password",
+            _EINVAL,
+            "an identity needs either a password, or plain=True for a key in the clear",
+            None,
+        ),
+        (
+            "identity-locked",
+            _EACCES,
+            "the private key is encrypted and the store is locked",
+            "unlock it first: store.unlock(password)",
+        ),
+        ("identity-many", _EINVAL, "several identities are meant by this", "use the label"),
     )
 
 
@@ -109,4 +166,17 @@ class NotFound(StoreError):
 
     codes = (
         ("not-found", _ENOENT, "the store has no such entry", "securesocket store list shows what it has"),
+    )
+
+
+class BadPassword(StoreError):
+    """An encrypted private key did not open. What failed after decryption is not told apart."""
+
+    codes = (
+        (
+            "password",
+            _EACCES,
+            "wrong password, or the key is damaged",
+            "try the password with: openssl pkey -noout -in KEY; the key must be RSA or EC",
+        ),
     )

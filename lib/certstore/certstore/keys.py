@@ -1,13 +1,14 @@
 """Private keys to the one form per kind that mbedTLS parses safely: PKCS#1 for RSA, SEC 1 for EC.
 
 mbedTLS tries PKCS#8 last and fails when one context parses such a key twice, so PKCS#8 is opened
-here. No error carries a byte of a key; keys are checked for their structure, not for their sense.
+here. No error carries a byte of a key. Keys are checked for their structure, encrypted ones by `pairs`
+for their sense too: `pbes2` and it are imported for the first of them. `pkcs8` is the way back.
 """
 
 from . import pem
 from .compat import const
 from .der import Der, dotted, encode
-from .errors import FormatError
+from .errors import BadPassword, FormatError
 from .spki import EC_OID, RSA_OID, curve_name, positive, rsa_numbers
 
 RSA = "RSA"
@@ -27,32 +28,58 @@ _ATTRIBUTES = const(0xA0)
 _PUBLIC_KEY = const(0x81)
 
 # Labels of PEM blocks that hold a private key; others, as EC PARAMETERS, are stepped over.
-_LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
 _ENCRYPTED_LABEL = "ENCRYPTED PRIVATE KEY"
+_LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", _ENCRYPTED_LABEL)
 
 
-def private_key(data):
+def private_key(data, password=None, max_iterations=None):
     """Normalise one private key: (kind, DER), kind "RSA" with PKCS#1 or "EC" with SEC 1.
 
-    data: str or bytes-like, PEM or DER of PKCS#1 (RFC 8017 A.1.2), SEC 1 (RFC 5915) or PKCS#8 v1
-    and v2 (RFC 5958). The SEC 1 form always names its curve. Of PEM text with several blocks the
-    first private key counts. Raises FormatError "key-encrypted", "key", "pem-...".
+    data: str or bytes-like, PEM or DER of PKCS#1 (RFC 8017 A.1.2), SEC 1 (RFC 5915), PKCS#8 v1
+    and v2 (RFC 5958), or PKCS#8 encrypted as `pbes2` tells. The SEC 1 form always names its curve.
+    Of PEM text with several blocks the first private key counts.
+    password, max_iterations: as for `pbes2.decrypt`, for a key that is encrypted.
+    Raises FormatError "pem-...", "key"; "key-encrypted" without a password, "key-plain" with one for a
+    key that is not encrypted; "key-kdf", "iterations", "der-..." for the outside of an encrypted key,
+    and BadPassword for its inside, be it no key, damaged, or neither RSA nor EC.
     """
+    label = None
     if pem.is_pem(data):
-        data = _from_pem(data)
+        label, data = _from_pem(data, password)
     elif isinstance(data, str):
         raise FormatError("key")
+    data = memoryview(data)
+    if label == _ENCRYPTED_LABEL or is_encrypted(data):
+        if password is None:
+            raise FormatError("key-encrypted")
+        return _decrypted(data, password, max_iterations)
     # Errors of the cursor tell tags and offsets, and a damaged key's tag may be a byte of its
     # secret: only "not a key" leaves this module.
     key = None
     try:
-        key = _normalise(memoryview(data))
+        key = _normalise(data)
     except FormatError as error:
-        if error.code in ("key", "key-encrypted"):
+        if error.code == "key":
             raise
     if key is None:
         raise FormatError("key")
+    if password is not None:
+        raise FormatError("key-plain")
     return key
+
+
+def is_encrypted(der):
+    """Whether this has the shape of an EncryptedPrivateKeyInfo: an algorithm and a string (RFC 5958 3)."""
+    try:
+        walk = Der(der)
+        walk.expect(_SEQUENCE)
+        walk.finish()
+        walk.enter()
+        walk.expect(_SEQUENCE)
+        walk.expect(_OCTET_STRING)
+        return walk.done()
+    except FormatError:
+        return False
 
 
 def matches(kind, der, certificate):
@@ -86,13 +113,29 @@ def matches(kind, der, certificate):
     return _same_point(walk.content()[1:], certificate.public_key)
 
 
-def _from_pem(data):
-    for label, der in pem.blocks(data):
-        if label in _LABELS:
-            return der
-        if label == _ENCRYPTED_LABEL:
-            raise FormatError("key-encrypted")
-    raise FormatError("pem-none", expected=_LABELS[0])
+def _from_pem(data, password):
+    try:
+        return pem.first(data, _LABELS)
+    except FormatError as error:
+        if error.code != "key-encrypted" or password is None:
+            raise
+    raise FormatError("key-kdf", "the encryption of RFC 1421, inside PEM", "PKCS#8")
+
+
+def _decrypted(data, password, max_iterations):
+    from . import pairs, pbes2
+
+    plain = pbes2.decrypt(data, password, max_iterations)
+    key = None
+    try:
+        key = _normalise(memoryview(plain))
+    except FormatError:
+        pass
+    finally:
+        pbes2.wipe(plain)
+    if key is None or not pairs.belong(*key):
+        raise BadPassword("password")
+    return key
 
 
 def _normalise(data):
@@ -100,11 +143,6 @@ def _normalise(data):
     walk.expect(_SEQUENCE)
     walk.finish()
     walk.enter()
-    if walk.optional(_SEQUENCE):
-        # EncryptedPrivateKeyInfo: an algorithm and its output, nothing else.
-        walk.expect(_OCTET_STRING)
-        walk.finish()
-        raise FormatError("key-encrypted")
     walk.expect(_INTEGER)
     walk.small()
     walk.expect()

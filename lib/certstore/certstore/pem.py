@@ -1,7 +1,8 @@
 """PEM text to DER (RFC 7468): several blocks, text between them, any line ends.
 
 Inside the armour only base64 and white space are accepted, and only the one base64 text that
-encodes those bytes. Blocks of other labels are stepped over without decoding them.
+encodes those bytes. Blocks of other labels are stepped over without decoding them. The label
+"NEW CERTIFICATE REQUEST" of older tools is read as "CERTIFICATE REQUEST" (RFC 7468 7).
 """
 
 import binascii
@@ -17,6 +18,9 @@ _CHUNK = const(48)
 # RFC 7468 names no limit. 48 KB of DER is three times the longest Certificate message we accept.
 _MAX_ARMOUR = const(65536)
 _MAX_LABEL = const(64)
+# How much of a file's labels an error repeats.
+_MAX_FOUND = const(128)
+_REQUEST = "CERTIFICATE REQUEST"
 
 
 def is_pem(data):
@@ -33,6 +37,51 @@ def blocks(data, label=None):
     "key-encrypted" for a block with an RFC 1421 Proc-Type header.
     """
     data = _as_bytes(data)
+    for name, start, stop in _armours(data):
+        if label is None or name == label:
+            yield name, _body(data, start, stop)
+
+
+def decode(data, label="CERTIFICATE"):
+    """The DER bytes of all blocks with this label, in order; FormatError "pem-none" if none."""
+    found = [der for _, der in blocks(data, label)]
+    if not found:
+        raise _none(data, label)
+    return found
+
+
+def first(data, labels):
+    """(label, DER bytes) of the first block with one of these labels; FormatError "pem-none" if none."""
+    data = _as_bytes(data)
+    for name, start, stop in _armours(data):
+        if name in labels:
+            return name, _body(data, start, stop)
+    raise _none(data, labels[0])
+
+
+def ders(data):
+    """The DER of the certificates in `data`: of every PEM block, or the bytes themselves if there is none."""
+    return decode(data) if is_pem(data) else [data]
+
+
+def encode(der, label="CERTIFICATE"):
+    """PEM text of one block, in lines of 64 characters."""
+    lines = ["-----BEGIN %s-----" % label]
+    for at in range(0, len(der), _CHUNK):
+        lines.append(str(binascii.b2a_base64(der[at : at + _CHUNK]), "ascii").rstrip())
+    lines.append("-----END %s-----\n" % label)
+    return "\n".join(lines)
+
+
+def _as_bytes(data):
+    # Only bytes can be searched on MicroPython: memoryview and bytearray have no find there.
+    if isinstance(data, bytes):
+        return data
+    return data.encode() if isinstance(data, str) else bytes(data)
+
+
+def _armours(data):
+    # Label, first and last byte between the armour, of every block.
     pos = 0
     while True:
         begin = _marker(data, _BEGIN, pos, len(data))
@@ -51,32 +100,18 @@ def blocks(data, label=None):
         closing, pos = _label(data, stop + len(_END))
         if closing != name:
             raise FormatError("pem-armour", "END of another label at byte %d" % stop)
-        if label is None or name == label:
-            yield name, _body(data, start, stop)
+        yield _REQUEST if name == "NEW " + _REQUEST else name, start, stop
 
 
-def decode(data, label="CERTIFICATE"):
-    """The DER bytes of all blocks with this label, in order; FormatError "pem-none" if none."""
-    found = [der for _, der in blocks(data, label)]
-    if not found:
-        raise FormatError("pem-none", expected=label)
-    return found
-
-
-def encode(der, label="CERTIFICATE"):
-    """PEM text of one block, in lines of 64 characters."""
-    lines = ["-----BEGIN %s-----" % label]
-    for at in range(0, len(der), _CHUNK):
-        lines.append(str(binascii.b2a_base64(der[at : at + _CHUNK]), "ascii").rstrip())
-    lines.append("-----END %s-----\n" % label)
-    return "\n".join(lines)
-
-
-def _as_bytes(data):
-    # Only bytes can be searched on MicroPython: memoryview and bytearray have no find there.
-    if isinstance(data, bytes):
-        return data
-    return data.encode() if isinstance(data, str) else bytes(data)
+def _none(data, expected):
+    seen = []
+    for name, _, _ in _armours(_as_bytes(data)):
+        if name not in seen:
+            seen.append(name)
+    found = ", ".join(seen) if seen else "no PEM block"
+    if len(found) > _MAX_FOUND:
+        found = found[: _MAX_FOUND - 3] + "..."
+    return FormatError("pem-none", found, expected)
 
 
 def _marker(data, marker, start, stop):

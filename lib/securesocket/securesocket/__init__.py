@@ -2,7 +2,12 @@
 
 __version__ = "0.1.0"
 
-_MODULES = {"SecureSocket": "socket", "SecureStream": "stream", "SecureContext": "context"}
+_MODULES = {
+    "SecureSocket": "socket",
+    "SecureStream": "stream",
+    "SecureContext": "context",
+    "default_store": "stores",
+}
 
 
 def __getattr__(name):

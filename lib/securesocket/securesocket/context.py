@@ -12,9 +12,6 @@ _SHA256_BYTES = const(32)
 
 _VERSIONS = (("TLSv1.0", 0x0301), ("TLSv1.1", 0x0302), ("TLSv1.2", _TLS_1_2), ("TLSv1.3", _TLS_1_3))
 
-# Where a store is looked for when trust is not given: a frozen module, then files.
-STORE_MODULE = "securesocket_roots"
-STORE_FILES = ("/rom/roots.bin", "roots.bin", "/roots.bin", "/lib/roots.bin")
 
 # (name, what it takes, the engine's feature that it needs or None)
 OPTIONS = (
@@ -22,7 +19,11 @@ OPTIONS = (
     ("verify", "True, or False to turn verification off", None),
     ("on_bad_certificate", "callable(certificate, failures) -> True to accept", None),
     ("pins", "SHA-256 of public key infos, 32 bytes, hex or base64", None),
-    ("identity", "(certificate chain, private key), DER or PEM", None),
+    (
+        "identity",
+        "(certificate chain, private key), DER or PEM; or label, subject or SKI of one in a store",
+        None,
+    ),
     ("ciphers", "names of cipher suites, in order of preference", None),
     ("min_version", '"TLSv1.2" or 0x0303', None),
     ("max_version", '"TLSv1.2" or 0x0303', None),
@@ -46,7 +47,6 @@ class SecureContext:
         self.on_bad_certificate = options.get("on_bad_certificate")
         self.server_name = options.get("server_name")
         self.pins = _pins(options.get("pins"))
-        self.identity = _identity(options.get("identity"))
         self.ciphers = _ciphers(options.get("ciphers"))
         _versions(options)
         if self.verify is not True and self.verify is not False:
@@ -57,6 +57,18 @@ class SecureContext:
             self.server_name = _host_name(self.server_name)
         self._sources = self._trust_sources(options) if self.verify else None
         self._trust_set = None
+        self.identity = self._identity(options.get("identity"))
+
+    def _identity(self, value):
+        if value is None:
+            return None
+        if isinstance(value, (str, bytes)):
+            # In the stores that are trusted here, else in that of this device.
+            stores = self._sources[0] if self._sources is not None else ()
+            return _private_identity(stores or (_default_store(),), value)
+        from .identity import load
+
+        return load(value)
 
     @property
     def trust(self):
@@ -257,12 +269,21 @@ def _pin(value):
     return pin if len(pin) == _SHA256_BYTES else None
 
 
-def _identity(value):
-    if value is None:
-        return None
-    from .identity import load
+def _private_identity(stores, query):
+    from certstore.errors import NotFound
 
-    return load(value)
+    for store in stores[:-1]:
+        try:
+            return store.private_identity(query)
+        except NotFound:
+            continue
+    return stores[-1].private_identity(query)
+
+
+def _default_store():
+    from .stores import default_store
+
+    return default_store()
 
 
 def _is_bytes(value):
@@ -273,12 +294,12 @@ def _sources(wanted):
     """(stores, DER certificates) of what trust= was given; each certificate is read once, to refuse here."""
     from certstore import pem
     from certstore.certificate import Certificate
-    from certstore.store import CertStore
 
     stores = []
     certificates = []
     for item in wanted if isinstance(wanted, (list, tuple)) else (wanted,):
-        if isinstance(item, CertStore):
+        if hasattr(item, "find_subject"):
+            # A CertStore, or one in layers.
             stores.append(item)
         elif isinstance(item, str) or _is_bytes(item):
             certificates += pem.decode(item, "CERTIFICATE") if pem.is_pem(item) else [item]
@@ -292,38 +313,3 @@ def _sources(wanted):
 
         raise ConfigurationError("trust-empty")
     return stores, certificates
-
-
-_store = None
-
-
-def _default_store():
-    """The store in flash; opened once, since it is read in place."""
-    global _store
-    if _store is None:
-        from certstore.store import CertStore
-
-        try:
-            source = __import__(STORE_MODULE).DATA
-        except ImportError as error:
-            if STORE_MODULE not in str(error):
-                raise
-            source = _store_file()
-        _store = CertStore(source)
-    return _store
-
-
-def _store_file():
-    import os
-
-    for path in STORE_FILES:
-        try:
-            os.stat(path)
-            return path
-        except OSError:
-            continue
-    from .errors import ConfigurationError
-
-    raise ConfigurationError(
-        "no-store", found="no module %s, no file %s" % (STORE_MODULE, ", ".join(STORE_FILES))
-    )

@@ -94,6 +94,7 @@ class TrustSet:
     def _propose_itself(self, certificate, load):
         for store, where in self._named(certificate.subject):
             der = where if store is None else store.certificate(where)
+            # A packed anchor has other bytes than its certificate had; it is found as its own issuer.
             if der == certificate.der:
                 if not _equal(certificate.issuer, certificate.subject):
                     return EXACT
@@ -128,13 +129,10 @@ class TrustSet:
         wanted = subject_hash(name)
         found = [(None, der) for known, der in self._own if known == wanted]
         for store in self._stores:
-            position = store.find_subject(wanted)
-            while position >= 0:
-                number = store.at_subject(position, wanted)
-                if number < 0:
-                    break
+            number = store.find_subject(wanted)
+            while number >= 0:
                 found.append((store, number))
-                position += 1
+                number = store.find_subject(wanted, number)
         return found
 
     def is_exact(self, der):

@@ -8,6 +8,7 @@ mbedTLS has said yes, or where the caller has said, by name, that its no does no
 from certstore.certificate import Certificate, read_validity_and_subject
 from certstore.compat import const, unix_time
 from certstore.names import format_name
+from certstore.times import text
 
 from . import errors, handshake, trust
 
@@ -54,21 +55,6 @@ _REASONS = (
 _UNANCHORED = ("unknown-issuer", "bad-signature", "path-length", "not-trusted")
 
 _WEAK_RSA_BITS = const(2048)
-
-
-def date(seconds):
-    """YYYY-MM-DD HH:MM:SS UTC of seconds since 1970 (RFC 3339, without time zone arithmetic)."""
-    days, rest = divmod(seconds, 86400)
-    # Days to civil date: H. Hinnant, "chrono-compatible low-level date algorithms".
-    days += 719468
-    era, day_of_era = divmod(days, 146097)
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    month = (5 * day_of_year + 2) // 153
-    day = day_of_year - (153 * month + 2) // 5 + 1
-    month = month + 3 if month < 10 else month - 9
-    year = year_of_era + era * 400 + (month <= 2)
-    return "%04d-%02d-%02d %02d:%02d:%02d UTC" % (year, month, day, rest // 3600, rest // 60 % 60, rest % 60)
 
 
 def explain_start(error):
@@ -310,8 +296,8 @@ def _facts(code, path, leaf, hostname):
         name, before, after = outside
         words, limit, than = ("until", after, "after ") if code == "expired" else ("from", before, "before ")
         return {
-            "found": "%s, valid %s %s" % (format_name(name), words, date(limit)),
-            "expected": than + date(unix_time()),
+            "found": "%s, valid %s %s" % (format_name(name), words, text(limit)),
+            "expected": than + text(unix_time()),
         }
     if leaf is None:
         return {}
@@ -375,4 +361,4 @@ def _judge_exact(leaf, session):
 
 def clock_not_set(floor):
     """The error for a clock before `floor` (seconds since 1970): no date can be judged."""
-    return errors.ClockNotSet("clock-not-set", found=date(unix_time()), expected="after " + date(floor))
+    return errors.ClockNotSet("clock-not-set", found=text(unix_time()), expected="after " + text(floor))

@@ -1,0 +1,441 @@
+"""The blob of a store, read where it lies: its header, both indexes, its records.
+
+Checked when a store is opened: magic, the header's own checksum, version, total length, layout.
+Checked by `certificate`: bounds, and the record's checksum, which covers its index entry too.
+Checked by `verify`: the SHA-256 over everything behind the header, every record as above, and that
+both indexes are in order and name every record once.
+Not checked: who built the store. A checksum is not a signature. docs/store-format.md has the format.
+"""
+
+import binascii
+import os
+
+from . import packed
+from .compat import const
+from .errors import CorruptStore, NotFound, StoreError
+from .layout import (
+    ANCHOR,
+    AT_BUILD_TIME,
+    AT_COUNT,
+    AT_DIGEST,
+    AT_HEADER_CHECK,
+    AT_HEADER_LENGTH,
+    AT_IDENTITIES,
+    AT_IDENTITY_COUNT,
+    AT_LARGEST,
+    AT_LENGTH,
+    AT_RESERVED,
+    AT_RESERVED_TOO,
+    AT_SKI_WIDTH,
+    AT_TOTAL,
+    AT_VERSION,
+    ENTRY_EXTRA,
+    ENTRY_HEAD,
+    GOOD_CRC,
+    HEADER_LENGTH,
+    JOURNAL,
+    JOURNAL_MARK,
+    MAGIC,
+    MAX_COUNT,
+    MAX_SKI_WIDTH,
+    MAX_TOTAL,
+    MIN_SKI_WIDTH,
+    NOTHING,
+    PACKED,
+    RECORD_CHECK,
+    RECORD_HEAD,
+    REMOVED,
+    SUBJECT_ENTRY,
+    VERSION,
+)
+
+_ENOENT = const(2)
+
+
+class Blob:
+    """A store as `CertStore` opens it; whoever reads one sees that class."""
+
+    verified = False
+    _file = None
+    _unfinished = False
+
+    def open(self, source):
+        """Read the header of the bytes or the file that this store is from now on."""
+        self.close_file()
+        self.verified = False
+        if isinstance(source, str):
+            source = self._open_file(source)
+        self._window = None if source is None else memoryview(source)
+        try:
+            self._read_header()
+        except StoreError:
+            self.close_file()
+            raise
+        if self._file is not None:
+            # Everything a look-up reads passes through these few bytes.
+            self._window = bytearray(self._entry_size)
+        # Where the entry that was compared last begins in _window; the record that was located last.
+        self._base = self._offset = self._stop = 0
+
+    def _open_file(self, path):
+        self._unfinished = False
+        if is_file(path + JOURNAL):
+            from .journal import settle
+
+            # An update that power was lost in. Where it cannot be finished, it is read where it is.
+            self._unfinished = not settle(path)
+            if self._unfinished:
+                path += JOURNAL
+        try:
+            file = open(path, "rb")
+        except OSError as error:
+            code = "store-missing" if error.errno == _ENOENT else "store-file"
+            raise StoreError(code, "%s (errno %s)" % (path, error.errno))
+        try:
+            return memoryview(file)
+        except TypeError:
+            self._file = file
+            return None
+
+    def close_file(self):
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _load(self, at, needed):
+        # Makes `needed` bytes from `at` on readable in _window; returns where they begin there.
+        if self._file is None:
+            return at
+        try:
+            self._file.seek(at)
+            count = self._file.readinto(self._window)
+        except OSError as error:
+            raise StoreError("store-file", "errno %s" % error.errno)
+        if count < needed:
+            raise CorruptStore("store-truncated", "%s of %d bytes at %d" % (count, needed, at))
+        return 0
+
+    def read(self, at, view):
+        """Copy the bytes from `at` on into a memoryview."""
+        if self._file is None:
+            view[:] = self._window[at : at + len(view)]
+            return
+        try:
+            self._file.seek(at)
+            count = self._file.readinto(view)
+        except OSError as error:
+            raise StoreError("store-file", "errno %s" % error.errno)
+        if count != len(view):
+            raise CorruptStore("store-truncated", "%s of %d bytes at %d" % (count, len(view), at))
+
+    def copy(self, at, size):
+        """`size` bytes from `at` on: a view of memory, or of a fresh buffer that was read into."""
+        if self._file is None:
+            return self._window[at : at + size]
+        view = memoryview(bytearray(size))
+        self.read(at, view)
+        return view
+
+    def _read_header(self):
+        actual = len(self._window) if self._file is None else self._file.seek(0, 2)
+        if self._unfinished:
+            actual -= len(JOURNAL_MARK)
+        start = self.copy(0, min(actual, AT_HEADER_LENGTH + 1))
+        if start[: len(MAGIC)] != MAGIC:
+            raise CorruptStore("store-magic")
+        if actual <= AT_HEADER_LENGTH:
+            raise CorruptStore("store-truncated", "%d bytes" % actual)
+        # Whatever a later version adds, these two fields and the checksum at the end stay in place.
+        length = start[AT_HEADER_LENGTH]
+        if actual < length:
+            raise CorruptStore("store-truncated", "%d bytes" % actual, "a header of %d" % length)
+        header = self.copy(0, length)
+        if binascii.crc32(header) != GOOD_CRC:
+            raise CorruptStore("store-header")
+        if header[AT_VERSION] > VERSION:
+            raise StoreError("store-version", "version %d" % header[AT_VERSION], "up to %d" % VERSION)
+        if length != HEADER_LENGTH or header[AT_VERSION] == 0:
+            raise CorruptStore("store-header")
+        self.size = _u32(header, AT_TOTAL)
+        if self.size != actual:
+            raise CorruptStore("store-truncated", "%d bytes" % actual, "%d" % self.size)
+        self._count = _u32(header, AT_COUNT)
+        self._entry_size = header[AT_SKI_WIDTH] + ENTRY_EXTRA
+        self.largest = _u32(header, AT_LARGEST)
+        self.identity_count = header[AT_IDENTITY_COUNT]
+        self.identities_at = _u32(header, AT_IDENTITIES)
+        if (
+            not MIN_SKI_WIDTH <= header[AT_SKI_WIDTH] <= MAX_SKI_WIDTH
+            or self._count > MAX_COUNT
+            or self.size > MAX_TOTAL
+            or not self.records_at <= self.identities_at <= self.size
+            or any(header[AT_RESERVED:AT_BUILD_TIME])
+            or any(header[AT_RESERVED_TOO:AT_HEADER_CHECK])
+        ):
+            raise CorruptStore("store-header")
+
+    @property
+    def build_time(self):
+        """The earliest time that a device with this store believes, in s since 1970."""
+        return int.from_bytes(bytes(self.copy(AT_BUILD_TIME, AT_DIGEST - AT_BUILD_TIME)), "little")
+
+    @property
+    def digest(self):
+        """The SHA-256 of everything behind the header, as the header has it."""
+        return bytes(self.copy(AT_DIGEST, AT_RESERVED_TOO - AT_DIGEST))
+
+    @property
+    def records_at(self):
+        """Where the records begin, behind both indexes."""
+        return HEADER_LENGTH + self._count * (self._entry_size + SUBJECT_ENTRY)
+
+    def __len__(self):
+        """How many entries there are: certificates, and those that hide others."""
+        return self._count
+
+    def numbers(self):
+        """Yields the number of every certificate."""
+        for number in range(self._count):
+            if not self.is_removed(number):
+                yield number
+
+    def is_removed(self, number):
+        """Whether this entry is no certificate, but hides those with its SKI in a store below (`layers`)."""
+        base = self._load(self._at(number), ENTRY_HEAD)
+        return self._window[base + AT_LENGTH] >= REMOVED
+
+    def find(self, ski, after=-1):
+        """The number of the first certificate with this SKI (bytes-like) above number `after`, or -1.
+
+        A -1 of a store that is not `verified` may mean a damaged index: `verify` before reporting it.
+        """
+        number = self.find_entry(ski, after)
+        while number >= 0 and self._window[self._base + AT_LENGTH] >= REMOVED:
+            number = self.find_entry(ski, number)
+        return number
+
+    def find_entry(self, ski, after=-1):
+        """As `find`, but also finds what hides the certificates of a store below."""
+        return self._find_ski(ski, 0, len(ski), after)
+
+    def _find_ski(self, buf, start, size, after):
+        # find_entry of buf[start : start + size], for no slice of it is needed.
+        low = 0
+        high = self._count
+        while low < high:
+            middle = (low + high) >> 1
+            if middle <= after or self._compare_ski(middle, buf, start, size) < 0:
+                low = middle + 1
+            else:
+                high = middle
+        if low < self._count and self._compare_ski(low, buf, start, size) == 0:
+            return low
+        return -1
+
+    def _compare_ski(self, number, buf, start, size):
+        # Below, equal to or above 0 as the entry's SKI is to the wanted one: by bytes, then by length.
+        self._base = base = self._load(HEADER_LENGTH + number * self._entry_size, self._entry_size)
+        window = self._window
+        for i in range(self._entry_size - ENTRY_EXTRA):
+            difference = window[base + ENTRY_HEAD + i] - (buf[start + i] if i < size else 0)
+            if difference:
+                return difference
+        return (window[base + AT_LENGTH] & 0x7F) - size
+
+    def hides(self, buf, start, size):
+        """Whether an entry here hides the certificates with the SKI buf[start : start + size] below."""
+        number = self._find_ski(buf, start, size, -1)
+        while number >= 0:
+            if self._window[self._base + AT_LENGTH] >= REMOVED:
+                return True
+            number = self._find_ski(buf, start, size, number)
+        return False
+
+    def is_found_hidden(self, above):
+        """Whether `above`, a CertStore or None, hides what `find_subject` has just found here."""
+        base = self._base
+        return above is not None and above.hides(
+            self._window, base + ENTRY_HEAD, self._window[base + AT_LENGTH] & 0x7F
+        )
+
+    def by_subject(self):
+        """Yields the number of every entry in the order of their subject hashes."""
+        for position in range(self._count):
+            yield self.at_position(position)
+
+    def find_subject(self, hash4, after=-1):
+        """The number of the first certificate with this `names.subject_hash` above `after`, or -1.
+
+        Equal hashes do not make equal names: compare those with `names.same_name`. -1 as of `find`.
+        """
+        number = self._find_subject(hash4, after)
+        while number >= 0 and self._window[self._base + AT_LENGTH] >= REMOVED:
+            number = self._find_subject(hash4, number)
+        return number
+
+    def _find_subject(self, hash4, after):
+        low = 0
+        high = self._count
+        while low < high:
+            middle = (low + high) >> 1
+            number = self.at_position(middle)
+            difference = self._compare_hash(number, hash4)
+            if difference < 0 or (difference == 0 and number <= after):
+                low = middle + 1
+            else:
+                high = middle
+        if low < self._count:
+            number = self.at_position(low)
+            if self._compare_hash(number, hash4) == 0:
+                return number
+        return -1
+
+    def at_position(self, position):
+        """The number that the subject index has at this position."""
+        at = HEADER_LENGTH + self._count * self._entry_size + position * SUBJECT_ENTRY
+        base = self._load(at, SUBJECT_ENTRY)
+        number = self._window[base] | self._window[base + 1] << 8
+        if number >= self._count:
+            raise CorruptStore("store-index", "subject entry %d" % position)
+        return number
+
+    def _compare_hash(self, number, hash4):
+        self._base = base = self._load(HEADER_LENGTH + number * self._entry_size, ENTRY_HEAD)
+        for i in range(4):
+            difference = self._window[base + i] - hash4[i]
+            if difference:
+                return difference
+        return 0
+
+    def _at(self, number):
+        if not 0 <= number < self._count:
+            raise NotFound("not-found", "number %d" % number, "0 to %d" % (self._count - 1))
+        return HEADER_LENGTH + number * self._entry_size
+
+    def _locate(self, number):
+        # Finds the record: window[_offset:_stop] in memory, or the same of the file.
+        at = self._at(number) + self._entry_size - 3
+        base = self._load(at, 3)
+        self._offset = _u24(self._window, base)
+        if number + 1 < self._count:
+            base = self._load(at + self._entry_size, 3)
+            self._stop = _u24(self._window, base)
+        else:
+            self._stop = self.identities_at
+        if (
+            self._stop - self._offset < RECORD_HEAD + RECORD_CHECK
+            or self._offset < self.records_at
+            or self._stop > self.identities_at
+        ):
+            raise CorruptStore("store-index", "SKI entry %d" % number)
+
+    def extent(self, number):
+        """Where a record begins and ends."""
+        self._locate(number)
+        return self._offset, self._stop
+
+    def ski(self, number):
+        """The SKI of a certificate, bytes."""
+        return bytes(self.entry(number)[ENTRY_HEAD:])
+
+    def entry(self, number):
+        """What a record's checksum covers of its index entry: subject hash, length of the SKI, SKI; bytes."""
+        base = self._load(self._at(number), self._entry_size)
+        size = self._window[base + AT_LENGTH] & 0x7F
+        if size > self._entry_size - ENTRY_EXTRA:
+            raise CorruptStore("store-index", "SKI entry %d" % number)
+        return bytes(self._window[base : base + ENTRY_HEAD + size])
+
+    def record(self, number):
+        """A record with its checksum, checked: a memoryview of the source, or of a fresh buffer."""
+        self._locate(number)
+        return self._checked(number, self.copy(self._offset, self._stop - self._offset))
+
+    def _checked(self, number, record):
+        entry = self.entry(number)
+        if binascii.crc32(record, binascii.crc32(entry)) != GOOD_CRC:
+            raise CorruptStore("store-record", "record %d" % number)
+        if not ANCHOR <= record[0] <= NOTHING:
+            raise StoreError("store-version", "record %d of kind %d" % (number, record[0]))
+        if (entry[AT_LENGTH] >= REMOVED) != (record[0] == NOTHING):
+            raise CorruptStore("store-record", "record %d of kind %d" % (number, record[0]))
+        return record
+
+    def kind(self, number):
+        """ANCHOR for a certificate that may issue others, EXACT for one that stands for itself only."""
+        kind = self.record(number)[0]
+        if kind == NOTHING:
+            raise NotFound("not-found", "number %d" % number)
+        return ANCHOR if kind == PACKED else kind
+
+    def is_packed(self, number):
+        """Whether `certificate` lays this one out: an anchor, without the signature it once had."""
+        return self.record(number)[0] == PACKED
+
+    def certificate(self, number, into=None):
+        """The DER of a certificate, checked, as a memoryview.
+
+        A packed anchor is laid out: version 3, issuer = subject, an empty signature (`packed`); its bytes
+        are not those of the CA's own certificate. into: a buffer of at least `largest` bytes to use instead
+        of a fresh one; where memory holds a certificate whole, the view is of that memory. Raises
+        CorruptStore, StoreError "store-version" for a kind of record that this code does not know, NotFound.
+        """
+        self._locate(number)
+        size = self._stop - self._offset
+        if self._file is None:
+            record = self._window[self._offset : self._stop]
+        else:
+            if into is None:
+                into = bytearray(max(self.largest, size))
+            # At the end: a packed anchor is laid out over itself.
+            record = self._tail(into, size)
+            self.read(self._offset, record)
+        kind = self._checked(number, record)[0]
+        if kind == NOTHING:
+            raise NotFound("not-found", "number %d" % number)
+        if kind != PACKED:
+            return record[RECORD_HEAD : size - RECORD_CHECK]
+        stop = size - RECORD_CHECK
+        return packed.lay_out(record, RECORD_HEAD, stop, None if into is None else memoryview(into))
+
+    def _tail(self, into, size):
+        if len(into) < size:
+            raise ValueError("into: %d bytes needed" % size)
+        return memoryview(into)[len(into) - size :]
+
+    def verify(self):
+        """Check the whole store, in time proportional to its size; sets `verified`. Raises as it finds."""
+        from .verify import verify
+
+        self.verified = False
+        verify(self)
+        self.verified = True
+
+
+def is_store(path):
+    """Whether there is a file at this path, or an update that counts as it (`journal`)."""
+    if is_file(path):
+        return True
+    if not is_file(path + JOURNAL):
+        return False
+    from .journal import counts
+
+    return counts(path + JOURNAL)
+
+
+def is_file(path):
+    """Whether there is something at this path."""
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+
+def _u24(buf, at):
+    return buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16
+
+
+def _u32(buf, at):
+    return buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16 | buf[at + 3] << 24

@@ -1,0 +1,73 @@
+"""The whole check of a store: every byte behind the header, every record, both indexes, identities."""
+
+import hashlib
+
+from . import layout
+from .errors import CorruptStore
+
+
+def verify(store):
+    """Raises CorruptStore, or StoreError "store-version", at the first thing that is not right."""
+    if digest(store.read, store.size) != store.digest:
+        raise CorruptStore("store-check")
+    _records(store)
+    _subjects(store)
+    if store.identity_count or store.identities_at != store.size:
+        from .identities import verify_identities
+
+        verify_identities(store)
+
+
+def digest(read, size):
+    """SHA-256 of what is behind the header of a blob of `size` bytes; read(at, view) reads from it."""
+    found = hashlib.sha256()
+    buffer = memoryview(bytearray(layout.CHUNK))
+    for at in range(layout.HEADER_LENGTH, size, layout.CHUNK):
+        view = buffer[: min(layout.CHUNK, size - at)]
+        read(at, view)
+        found.update(view)
+    return found.digest()
+
+
+def _records(store):
+    try:
+        into = bytearray(store.largest) if store.largest <= store.size + layout.MAX_LAID_OUT else None
+    except MemoryError:
+        into = None
+    if into is None:
+        raise CorruptStore("store-header", "a largest certificate of %d bytes" % store.largest)
+    expected = store.records_at
+    before = b""
+    for number in range(len(store)):
+        try:
+            if not store.is_removed(number):
+                store.certificate(number, into)
+            else:
+                store.record(number)
+        except ValueError:
+            raise CorruptStore("store-header", "record %d larger than the largest" % number)
+        start, stop = store.extent(number)
+        entry = store.entry(number)
+        place = padded(entry)
+        if start != expected or place < before:
+            raise CorruptStore("store-index", "SKI entry %d" % number)
+        expected = stop
+        before = place
+    if expected != store.identities_at:
+        raise CorruptStore("store-index", "records end at %d" % expected)
+
+
+def padded(entry):
+    """An index entry's SKI as it is ordered: by bytes, then by length."""
+    ski = entry[layout.ENTRY_HEAD :]
+    return ski + bytes(layout.MAX_SKI_WIDTH - len(ski)) + bytes((len(ski),))
+
+
+def _subjects(store):
+    # Ascending pairs of (hash, number): every number once.
+    before = b""
+    for position, number in enumerate(store.by_subject()):
+        place = store.entry(number)[:4] + number.to_bytes(2, "big")
+        if place <= before:
+            raise CorruptStore("store-index", "subject entry %d" % position)
+        before = place
