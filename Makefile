@@ -91,9 +91,12 @@ build/system.ok: tools/build/system.py
 	@$(PYTHON3) tools/build/environment.py .venv
 	@touch $@
 
-$(ROOTS) $(ROOTS_MODULE) &: $(STORE_TOOLS) .venv/made
+$(ROOTS): $(STORE_TOOLS) .venv/made
 	@mkdir -p $(@D)
-	@$(BIN)/securesocket store build --build-time $(ROOTS_DATE) --out $(ROOTS) --module $(ROOTS_MODULE)
+	@$(BIN)/securesocket store build --build-time $(ROOTS_DATE) --out $@
+
+$(ROOTS_MODULE): $(ROOTS)
+	@$(BIN)/securesocket store frozen $< --out $@
 
 # Another checkout, another name: everything is built again.
 $(CHECKOUT): | build/system.ok

@@ -173,6 +173,10 @@ def attempt(how="socket", port=0, secure=None, host="localhost", timeout_ms=1000
     """One connection. more: answer, what on_bad_certificate returns; again, how often to read afterwards."""
     asked = []
     secure = dict(secure or {})
+    if "store" in secure:
+        from certstore.store import CertStore
+
+        secure["trust"] = CertStore(secure.pop("store"))
     if "answer" in more:
 
         def decide(certificate, failures):

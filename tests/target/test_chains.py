@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from certstore import anchors
 from plugins.pki import DAY, NOW, Member, cross_signed, make, new_key, signed_with_sha1, version1
 
 # A CA that is also a server.
@@ -109,15 +110,25 @@ TAKEN = (
 )  # fmt: skip
 
 
+@pytest.fixture(params=("certificates", "store"))
+def trusting(request, tmp_path):
+    """The options that trust some Members: as they are, or in a file where anchors are packed."""
+
+    def options(trust):
+        ders = [anchor.der for anchor in trust]
+        if request.param == "certificates":
+            return {"trust": ders}
+        path = tmp_path / "roots.bin"
+        path.write_bytes(anchors.build(ders, int(YESTERDAY.timestamp())))
+        return {"store": str(path)}
+
+    return options
+
+
 @pytest.mark.parametrize(("what", "made"), TAKEN, ids=[row[0] for row in TAKEN])
-def test_taken(attempt, build, pki, servers, what, made):
+def test_taken(attempt, build, pki, servers, trusting, what, made):
     chain, trust = made(pki)
-    got = attempt(
-        build,
-        port=servers.python(chain),
-        secure={"trust": [anchor.der for anchor in trust]},
-        host="localhost",
-    )
+    got = attempt(build, port=servers.python(chain), secure=trusting(trust), host="localhost")
     assert "error" not in got, got["error"]
     assert got["reply"] == "ping\n"
     assert got["authorized"] is True and got["authorization_error"] is None
@@ -226,9 +237,9 @@ REFUSED = (
 
 
 @pytest.mark.parametrize(("what", "made", "error", "text"), REFUSED, ids=[row[0] for row in REFUSED])
-def test_refused(attempt, build, pki, servers, what, made, error, text):
+def test_refused(attempt, build, pki, servers, trusting, what, made, error, text):
     chain, trust = made(pki)
-    got = attempt(build, port=servers.python(chain), secure={"trust": [anchor.der for anchor in trust]})
+    got = attempt(build, port=servers.python(chain), secure=trusting(trust))
     assert "error" in got, got
     assert "reply" not in got
     assert (got["error"]["class"], got["error"]["code"]) == error

@@ -96,6 +96,7 @@ def test_add_of_what_is_nowhere(folder):
     text = run("store", "add", "ISRG Root X2", "ISRG Rot X2", status=1)
     assert 'no certificate "ISRG Rot X2" in Mozilla\'s roots' in text and "nearest: ISRG Root X2" in text
     assert "nor a file of that name" in run("store", "add", "mine.pem", status=1)
+    assert "roots.bin: found a store, expected certificates" in run("store", "add", "roots.bin", status=1)
     (folder / "junk.pem").write_text("junk")
     assert "junk.pem: DER" in run("store", "add", "junk.pem", status=1)
     answer("store", "add", status=2)
@@ -156,6 +157,24 @@ def test_remove_of_several_needs_all(folder):
     assert titles() == ["ISRG Root X1"]
 
 
+def test_remove_by_file_takes_its_equal(folder):
+    old = pki.make("Own Root", ca=True)
+    for days, name in enumerate(("old", "new", "newest")):
+        member = pki.make("Own Root", key=old.key, ca=True, not_after=pki.AFTER + days * pki.DAY)
+        (folder / f"{name}.der").write_bytes(member.der)
+    run("store", "build", "--no-mozilla", "--add", "old.der", "--add", "new.der")
+    text = run("store", "remove", "newest.der", status=1)
+    assert '"newest.der" names 2 certificates' in text
+    run("store", "remove", "old.der")
+    [left] = facts("store", "list")["certificates"]
+    assert left["not_after"].startswith((pki.AFTER + pki.DAY).strftime("%Y-%m-%d"))
+    # Alone, it is what a file of the same subject and key names.
+    build("ISRG Root X1", out="x1.bin")
+    run("store", "merge", "x1.bin")
+    run("store", "remove", "newest.der")
+    assert titles() == ["ISRG Root X1"]
+
+
 def test_remove_leaves_no_empty_store(folder):
     build("ISRG Root X1")
     text = run("store", "remove", "ISRG Root X1", status=1)
@@ -164,6 +183,19 @@ def test_remove_leaves_no_empty_store(folder):
 
 
 # ---- what no edit touches
+
+
+def test_an_ski_that_only_the_store_knows_survives(folder):
+    asked = entries.from_file(CERTIFICATES / "ski32.der")[0]
+    run("store", "build", "--no-mozilla", "--add", CERTIFICATES / "ski32.der")
+    assert facts("store", "list")["certificates"][0]["packed"]
+    run("store", "add", "ISRG Root X1")
+    build("ISRG Root X1", out="other.bin")
+    run("store", "merge", "roots.bin", "--store", "other.bin")
+    for path in ("roots.bin", "other.bin"):
+        skis = [entry.ski.hex() for entry in store_files.read_store(path).entries]
+        assert sorted(skis) == sorted([X1_SKI, asked.ski.hex()]), path
+    assert run("store", "diff", "roots.bin", "other.bin") == ""
 
 
 @pytest.mark.parametrize(
@@ -269,6 +301,13 @@ def test_diff(folder, device):
     assert [(c["a"]["path_length"], c["b"]["path_length"]) for c in told["changed"]] == [(None, 0)]
     assert told["identities"] == {"only_a": ["gone"], "only_b": [], "changed": ["device-17"]}
     assert told["hides"] == {"only_a": [], "only_b": ["07" * 20]}
+
+
+@pytest.mark.parametrize("what", ["identities", "removed"])
+def test_diff_of_what_is_no_certificate(folder, device, what):
+    put("a.bin", ["ISRG Root X1"])
+    put("b.bin", ["ISRG Root X1"], **{what: [device] if what == "identities" else [(bytes(20), bytes(4))]})
+    assert len(answer("store", "diff", "a.bin", "b.bin", status=1)[0].splitlines()) == 1
 
 
 def test_diff_that_cannot_compare_has_a_status_of_its_own(folder):

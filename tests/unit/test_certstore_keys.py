@@ -1,6 +1,6 @@
 """certstore.keys: every form to PKCS#1 or SEC 1, and that no error tells anything of a key."""
 
-from certstore import keys, pem
+from certstore import keys, pbes2, pem
 from certstore.certificate import Certificate
 from certstore.der import encode
 from certstore.errors import BadPassword, FormatError, SecureSocketError
@@ -85,6 +85,27 @@ def test_encrypted_keys_with_another_password():
                 assert error.sentence == "wrong password, or the key is damaged"
 
 
+def test_a_decrypted_key_is_overwritten():
+    # What is between the cipher and the result; the result itself is bytes, which mbedTLS demands.
+    opened = []
+
+    def decrypt(*arguments):
+        opened.append(known(*arguments))
+        return opened[-1]
+
+    known = pbes2.decrypt
+    pbes2.decrypt = decrypt
+    try:
+        for file in ("encrypted_aes256.der", "encrypted_rsa.pem"):
+            keys.private_key(vector("keys/" + file), "password")
+        raises(BadPassword, "password", keys.private_key, vector("keys/encrypted_ed25519.der"), "password")
+    finally:
+        pbes2.decrypt = known
+    assert len(opened) == 3
+    for plain in opened:
+        assert isinstance(plain, bytearray) and len(plain) > 40 and not any(plain)
+
+
 def test_a_password_that_is_not_needed():
     for file, _, _ in GOOD:
         raises(FormatError, "key-plain", keys.private_key, vector("keys/" + file), "password")
@@ -143,13 +164,23 @@ def test_is_encrypted():
         for form in (data, bytearray(data), memoryview(data)):
             assert keys.is_encrypted(form) is expected, file
         assert keys.is_encrypted(data[:-1]) is False and keys.is_encrypted(data + b"\0") is False
+    assert keys.is_encrypted(b"\x30\x04\x30\0\4\0") is True
+    assert keys.is_encrypted(b"\x30\x06\x30\0\4\0\5\0") is False
     assert keys.is_encrypted(b"") is False and keys.is_encrypted(certificate_der("leaf")) is False
 
 
-def test_damage_to_an_encrypted_key_never_gives_another_key():
-    # All of it is attacked, what is encrypted too: the cipher does not notice, the numbers must.
+def test_damage_to_an_encrypted_key_is_an_error_or_changes_a_number_alone():
+    # CBC has no authentication. What it lets pass has the form of the key; what it belongs to, the
+    # certificate tells, and a store's record check that nothing was changed.
+    certificate = Certificate(certificate_der("ec_root"))
+    secrets = []
+
     def check(found):
-        assert found == ("EC", EC_DER)
+        kind, der = found
+        assert kind == "EC" and len(der) == len(EC_DER)
+        if der != EC_DER and keys.matches(kind, der, certificate) is not False:
+            # The secret, which nothing else in the key repeats.
+            secrets.append(der)
 
     data = vector("keys/encrypted_aes256.der")
     good, errors = attack(
@@ -158,21 +189,13 @@ def test_damage_to_an_encrypted_key_never_gives_another_key():
         stride=3 if ON_MICROPYTHON else 1,
         on_value=check,
     )
-    assert errors > 20 * good, (good, errors)
-    for at in range(48, 52):
-        # Here only the secret itself changes.
-        damaged = bytearray(data)
-        damaged[len(data) - 144 + at] ^= 1
-        raises(BadPassword, "password", keys.private_key, damaged, "password")
+    assert errors > 4 * good, (good, errors)
+    assert 0 < len(secrets) <= good
 
 
-def test_damage_to_an_encrypted_rsa_key():
+def test_an_encrypted_rsa_key_cut_short():
     der = pem.decode(vector("keys/encrypted_rsa.pem"), "ENCRYPTED PRIVATE KEY")[0]
     assert keys.private_key(der, "password") == ("RSA", RSA_DER)
-    for at in range(120, len(der), 400 if ON_MICROPYTHON else 8):
-        damaged = bytearray(der)
-        damaged[at] ^= 1
-        raises(BadPassword, "password", keys.private_key, damaged, "password")
     for size in range(0, len(der), 97):
         raises(FormatError, "key", keys.private_key, der[:size], "password")
 

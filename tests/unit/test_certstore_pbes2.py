@@ -329,9 +329,11 @@ def test_the_inside_is_one_error():
         size = 16 - len(inner) % 16
         rows.append(inner + bytes([size]) * size)
     rows.append(PLAIN.replace(b"\2\1\0", b"\2\1\2", 1) + b"\6" * 6)
+    # Whole blocks that end in 0, which is no padding, and 17 bytes of 17, which are more than a block.
+    rows.append(encode(0x30, PLAIN[3:], encode(0xA0, bytes(4))))
+    rows.append(encode(0x30, PLAIN[3:], encode(0xA0, bytes(3))) + b"\x11" * 17)
     for plain in rows:
-        if len(plain) % 16:
-            continue
+        assert len(plain) % 16 == 0
         raises(BadPassword, "password", pbes2.decrypt, sealed(plain), b"pw")
     # A whole block of padding, and one byte of it.
     assert len(rows) > 265

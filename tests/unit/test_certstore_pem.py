@@ -118,6 +118,7 @@ def test_requests():
     for label in ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"):
         text = pem.encode(ROOT) + pem.encode(request, label)
         assert pem.decode(text, "CERTIFICATE REQUEST") == [request], label
+        assert pem.decode(text, "NEW CERTIFICATE REQUEST") == [request], label
         assert pem.first(text, ("CERTIFICATE REQUEST",)) == ("CERTIFICATE REQUEST", request)
         assert blocks(text) == [("CERTIFICATE", ROOT), ("CERTIFICATE REQUEST", request)]
         found = raises(FormatError, "pem-none", pem.decode, text, "PRIVATE KEY").found

@@ -1,9 +1,10 @@
-"""Makes tests/vectors/certificates and tests/vectors/keys: the same bytes on every run, but of encrypted keys.
+"""Makes tests/vectors/certificates and tests/vectors/keys: the same bytes on every run.
 
     python tests/vectors/make_certificates.py [FOLDER]
 
 certificates/facts.json tells of each certificate what `cryptography`, which shares no code with
-ours, reads from it. keys/facts.json tells which certificate each key belongs to.
+ours, reads from it. keys/facts.json tells which certificate each key belongs to. Encrypted keys are salted at
+random: those that exist already are kept.
 """
 
 import base64

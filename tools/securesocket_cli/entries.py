@@ -185,6 +185,10 @@ def from_file(path):
     """The entries of one PEM or DER file."""
     with about(path):
         data = pathlib.Path(path).read_bytes()
+        if data.startswith(layout.MAGIC):
+            raise CommandError(
+                f"{path}: found a store, expected certificates; --store names one to look into"
+            )
         ders = pem.decode(data) if pem.is_pem(data) else [data]
         return [Entry.of(der, str(path)) for der in ders]
 

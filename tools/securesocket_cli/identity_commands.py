@@ -17,6 +17,7 @@ from .table import Command
 
 
 def new_ca(name, key, days, path_length, ca, ca_key, ca_password_file, out, force, plain, password_file):
+    identity_store.check_label(name)
     path = files.stem(out)
     files.check_free(path, (".crt", ".key"), force)
     subject = issuing.subject_name(name)
@@ -67,6 +68,7 @@ def new(
 
 
 def csr(name, subject, host, key, out, force, plain, password_file):
+    identity_store.check_label(name)
     path = files.stem(out)
     files.check_free(path, (".csr", ".key"), force)
     holder = issuing.subject_name(name, subject)
@@ -108,9 +110,7 @@ def sign(request, ca, ca_key, ca_password_file, usage, days, with_root, out, for
     shown.say_files([output], chain[0], None)
 
 
-def import_(
-    file, name, with_root, store, iterations, force, source_password_file, plain, password_file
-):  # fmt: skip
+def import_(file, name, with_root, store, iterations, force, source_password_file, plain, password_file):
     material = files.read(file, lambda what: passwords.read(passwords.SOURCE, source_password_file, what))
     source = ", ".join(file)
     chain, private, note = files.chain(material, source)
@@ -162,7 +162,7 @@ def list_(store, as_json):
         how = "encrypted" if identity.stored.encrypted else "plain"
         rows.append((identity.title, until, entry.key, how, entry.ski.hex(), entry.subject))
     say_table(("label", "until", "key", "private key", "SKI", "subject"), rows)
-    say(f"{count(len(held.identities), 'identity')} in {held.path}")
+    say(f"{count(len(held.identities), 'identity', 'identities')} in {held.path}")
 
 
 def remove(label, store):

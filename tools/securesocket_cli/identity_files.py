@@ -323,8 +323,7 @@ def _stage(output):
             file.write(output.data)
             file.flush()
             os.fsync(file.fileno())
-        if output.mode != SECRET:
-            os.chmod(temporary, output.mode & ~_umask())
+        os.chmod(temporary, output.mode & ~_umask())
     except BaseException:
         os.unlink(temporary)
         raise

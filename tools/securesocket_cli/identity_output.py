@@ -2,6 +2,8 @@
 
 import click
 
+from certstore import names
+
 from . import identity_files as files
 from . import issuing, passwords
 from .entries import Entry
@@ -83,7 +85,8 @@ def say_files(outputs, der, password):
 def say_identity(held, stored, password, iterations):
     """What was put into a store."""
     described = _described(Entry.of(bytes(stored.chain[0]), held.path))
-    say(f'{held.path}: identity "{stored.label}": {described}; private key {protection(password)}')
+    label = names.escape(stored.label)
+    say(f'{held.path}: identity "{label}": {described}; private key {protection(password)}')
     if password is not None and iterations > UNASKED_ITERATIONS:
         say_note(
             f"a device refuses more than {UNASKED_ITERATIONS} iterations unless its program asks for them: "

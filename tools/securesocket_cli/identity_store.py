@@ -41,7 +41,7 @@ class Identity:
         facts = self.entry.facts()
         chain = [Entry.of(bytes(der), self.entry.source).subject for der in self.stored.chain]
         return {
-            "label": self.title,
+            "label": self.label,
             **{name: facts[name] for name in ("subject", "ski", "not_before", "not_after", "key", "sha256")},
             "encrypted": self.stored.encrypted,
             "chain": chain,

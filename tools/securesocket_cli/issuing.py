@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certstore import names
+from certstore import hosts, names
 from certstore.certificate import Certificate
 
 from .errors import CommandError
@@ -107,16 +107,15 @@ def subject_name(name, subject=None):
         ) from None
 
 
-def host_names(hosts):
+def host_names(texts):
     """GeneralNames of host names and IP addresses, each once."""
-    return [_host_name(host) for host in dict.fromkeys(hosts)]
+    return [_host_name(text) for text in dict.fromkeys(texts)]
 
 
 def _host_name(host):
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        pass
+    address = hosts.parse_ip(host)
+    if address is not None:
+        return x509.IPAddress(ipaddress.ip_address(address))
     # All digits after the last dot: an IP address with a mistake, no name that anything resolves.
     if not _HOST.fullmatch(host) or len(host) > _LONGEST_HOST or host.rpartition(".")[2].isdecimal():
         raise CommandError(

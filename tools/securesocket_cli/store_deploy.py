@@ -31,19 +31,12 @@ MIN_TAG_KEY = 32
 # would win over it when the store is next opened, so it goes first.
 _SWITCH = """
 import os
-def gone(path):
-    try:
-        os.remove(path)
-    except OSError as error:
-        if error.errno != 2:
-            raise
-gone({journal!r})
 try:
-    os.rename({part!r}, {target!r})
-except OSError:
-    # FAT does not rename onto a file that is there.
-    gone({target!r})
-    os.rename({part!r}, {target!r})
+    os.remove({journal!r})
+except OSError as error:
+    if error.errno != 2:
+        raise
+os.rename({part!r}, {target!r})
 """
 
 

@@ -139,7 +139,7 @@ COMMANDS = (
         "store",
         "add",
         add,
-        "Add certificates: from files, or Mozilla's by subject or SKI.",
+        "Add certificates: from files, or Mozilla's by subject or SKI.\n\nWhat a store holds, merge adds.",
         (click.argument("what", metavar="FILE|FOLDER|SUBJECT|SKI...", nargs=-1, required=True), STORE_OPTION),
     ),
     Command(

@@ -1,7 +1,8 @@
 """The anchors that an application's hosts need: each host is connected to, verified, and asked nothing.
 
 Verified, by OpenSSL: the chain, up to one of the certificates given; its dates; the host name.
-Not verified: revocation, and that the host will show the same chain tomorrow.
+Not verified: revocation, and that the host shows the same chain to others, with another version of TLS, or
+tomorrow.
 """
 
 import _ssl

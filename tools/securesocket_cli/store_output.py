@@ -7,6 +7,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from certstore import names
+
 from .errors import CommandError
 from .moments import moment
 from .table import console
@@ -71,7 +73,7 @@ def contents(entries, identities):
 
 def identity_facts(identity):
     return {
-        "label": identity.label,
+        "label": names.escape(identity.label),
         "subject": identity.subject,
         "ski": identity.ski.hex(),
         "encrypted": identity.encrypted,

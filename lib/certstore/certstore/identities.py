@@ -10,7 +10,7 @@ from . import keys, layout, pbes2, pkcs8
 from .certificate import Certificate
 from .compat import const
 from .errors import BadPassword, CorruptStore, FormatError, NotFound, StoreError
-from .names import common_name, format_name, same_name
+from .names import LIMIT, common_name, escape, format_name, same_name
 from .pem import ders
 from .writer import Entries
 
@@ -168,7 +168,7 @@ def find(store, query):
     if len(found) > 1:
         raise StoreError("identity-many", ", ".join(repr(stored(store, number).label) for number in found))
     if not found:
-        raise NotFound("not-found", "identity %r" % query)
+        raise NotFound("not-found", _shown(query))
     return found[0]
 
 
@@ -227,10 +227,12 @@ def unlock(stores, password, query, max_iterations):
                 continue
             if store.keys is None:
                 store.keys = {}
+            elif identity.label in store.keys:
+                pbes2.wipe(store.keys[identity.label])
             store.keys[identity.label] = bytearray(key)
             opened += 1
     if not tried:
-        raise NotFound("not-found", "no encrypted identity" if query is None else "identity %r" % query)
+        raise NotFound("not-found", "no encrypted identity" if query is None else _shown(query))
     if not opened:
         raise BadPassword("password")
     return opened
@@ -256,7 +258,7 @@ def private(stores, query):
             raise StoreError("identity-locked", repr(identity.label))
         return identity.chain, bytes(store.keys[identity.label])
     labels = [repr(stored(store, number).label) for store in stores for number in range(store.identity_count)]
-    raise NotFound("not-found", "identity %r" % query, ", ".join(labels) or None)
+    raise NotFound("not-found", _shown(query), ", ".join(labels) or None)
 
 
 def _flat(chain):
@@ -294,6 +296,15 @@ def order_chain(certificates, kind, key):
     if len(chain) > _MAX_CHAIN:
         raise FormatError("chain", "%d certificates" % len(chain), "at most %d" % _MAX_CHAIN)
     return chain, chain != list(certificates)
+
+
+def _shown(query):
+    # A query may be a key that was given by mistake.
+    if not isinstance(query, str):
+        return "SKI " + bytes(query).hex() if len(query) == 20 else "%d bytes" % len(query)
+    if "-----" in query or len(query) > LIMIT:
+        return "%d characters" % len(query)
+    return escape(query)
 
 
 def _names(certificates):

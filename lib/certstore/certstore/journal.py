@@ -13,7 +13,7 @@ from binascii import crc32
 from . import layout
 from .blob import is_file
 from .compat import const
-from .errors import StoreError
+from .errors import SecureSocketError, StoreError
 from .verify import digest
 
 _EIO = const(5)
@@ -25,16 +25,24 @@ def write(path, writer):
     """Make the file at `path` the blob of a writer.Writer. Raises StoreError "store-write" or
     "store-read-only"; the file is unchanged then."""
     new = path + layout.JOURNAL
+    if not settle(path):
+        # It is the store, and the only whole copy of it.
+        raise StoreError("store-write", "%s waits to be copied to its place" % new)
     try:
         _write_new(new, writer)
     except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        _discard(new)
-        if error.errno == _EROFS:
-            raise StoreError("store-read-only", path)
-        raise StoreError("store-write", "%s, errno %s" % (new, error.errno))
-    settle(path)
+        discard(new)
+        raise refusal(path, error)
+    _switch(path)
+
+
+def refusal(path, error):
+    """What a change of the store at `path` raises for an OSError."""
+    if isinstance(error, SecureSocketError):
+        return error
+    if error.errno == _EROFS:
+        return StoreError("store-read-only", path)
+    return StoreError("store-write", "%s, errno %s" % (path, error.errno))
 
 
 def _write_new(new, writer):
@@ -54,6 +62,8 @@ def _write_new(new, writer):
     with open(new, "ab") as file:
         if file.write(layout.JOURNAL_MARK) != len(layout.JOURNAL_MARK):
             raise OSError(_ENOSPC)
+    if not counts(new):
+        raise OSError(_EIO)
 
 
 def _nowhere(data):
@@ -71,12 +81,15 @@ def counts(new):
 def settle(path):
     """Finish an update of `path` that was cut off. False if it counts but could not be finished: the store is
     PATH.new then, with the mark behind it."""
+    # One that does not count is overwritten by the next.
+    return not counts(path + layout.JOURNAL) or _switch(path)
+
+
+def _switch(path):
     new = path + layout.JOURNAL
-    if not counts(new):
-        # PATH does, and the next update overwrites this.
-        return True
     try:
-        _discard(path)
+        if is_file(path):
+            os.remove(path)
         _copy(new, path)
         if not _is_whole(path, 0):
             return False
@@ -84,6 +97,18 @@ def settle(path):
     except OSError:
         return False
     return True
+
+
+def clear(path):
+    """Remove what a cut left beside the store at `path`, which is open, for the room that it takes."""
+    discard(path + layout.STAGED)
+    new = path + layout.JOURNAL
+    try:
+        if not _is_whole(new, len(layout.JOURNAL_MARK)):
+            os.remove(new)
+    except OSError:
+        # Not there, or not to be told: then it stays.
+        pass
 
 
 def _copy(source, target):
@@ -124,6 +149,10 @@ def _is_whole(path, mark):
         )
 
 
-def _discard(path):
-    if is_file(path):
-        os.remove(path)
+def discard(path):
+    """Remove a file that nobody needs, if that can be done."""
+    try:
+        if is_file(path):
+            os.remove(path)
+    except OSError:
+        pass

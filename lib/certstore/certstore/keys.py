@@ -1,8 +1,8 @@
 """Private keys to the one form per kind that mbedTLS parses safely: PKCS#1 for RSA, SEC 1 for EC.
 
 mbedTLS tries PKCS#8 last and fails when one context parses such a key twice, so PKCS#8 is opened
-here. No error carries a byte of a key. Keys are checked for their structure, encrypted ones by `pairs`
-for their sense too: `pbes2` and it are imported for the first of them. `pkcs8` is the way back.
+here. No error carries a byte of a key. Keys are checked for their structure, not for their sense.
+`pkcs8` is the way back.
 """
 
 from . import pem
@@ -123,7 +123,7 @@ def _from_pem(data, password):
 
 
 def _decrypted(data, password, max_iterations):
-    from . import pairs, pbes2
+    from . import pbes2
 
     plain = pbes2.decrypt(data, password, max_iterations)
     key = None
@@ -133,7 +133,7 @@ def _decrypted(data, password, max_iterations):
         pass
     finally:
         pbes2.wipe(plain)
-    if key is None or not pairs.belong(*key):
+    if key is None:
         raise BadPassword("password")
     return key
 

@@ -12,7 +12,8 @@ class LayeredStore:
     """A CertStore to all who read it. Raises what CertStore raises.
 
     base: a CertStore. path: of the changes, a file that is made with the first of them. base_path: where
-    `replace` puts a new base if this one is no file. tag_key: as of CertStore, for `replace`.
+    `replace` puts a new base, if not where this one is. tag_key: as of CertStore, for `replace`; the base's,
+    if it is left out.
 
     Certificates are numbered from 0 in the changes, and on from there in the base. An SKI that was removed is
     hidden in every base for good; a certificate with it that is added is in the changes.
@@ -21,8 +22,8 @@ class LayeredStore:
     def __init__(self, base, path, base_path=None, tag_key=None):
         self.base = base
         self.path = path
-        self.base_path = base.path or base_path
-        self.tag_key = tag_key
+        self.base_path = base_path or base.path
+        self.tag_key = base.tag_key if tag_key is None else bytes(tag_key)
         self.changes = CertStore(path) if is_store(path) else None
 
     def close(self):
@@ -33,7 +34,7 @@ class LayeredStore:
     def _split(self, number):
         # The store that has this number, and its number there.
         above = 0 if self.changes is None else len(self.changes)
-        if number < above:
+        if 0 <= number < above:
             return self.changes, number
         return self.base, number - above
 
@@ -117,6 +118,10 @@ class LayeredStore:
         return store.certificate(own, into)
 
     def _writable(self):
+        if self.base_path is not None:
+            from .journal import clear
+
+            clear(self.base_path)
         if self.changes is None:
             from .update import create
 
@@ -144,7 +149,7 @@ class LayeredStore:
 
     def merge(self, other):
         """As CertStore.merge; what the base has is not added."""
-        return self._add([(other.entry(number), bytes(other.record(number))) for number in other.numbers()])
+        return self._add((other.entry(number), bytes(other.record(number))) for number in other.numbers())
 
     def _add(self, rows):
         from .update import rewrite
@@ -185,7 +190,7 @@ class LayeredStore:
             raise StoreError("store-read-only")
         replace(self.base, self.base_path, self.tag_key, source, older)
         self.base.close()
-        self.base = CertStore(self.base_path)
+        self.base = CertStore(self.base_path, self.tag_key)
 
     @property
     def identity_count(self):
@@ -194,7 +199,16 @@ class LayeredStore:
     def identity(self, number):
         """As CertStore.identity: those of the changes first."""
         above = 0 if self.changes is None else self.changes.identity_count
-        return self.changes.identity(number) if number < above else self.base.identity(number - above)
+        return self.changes.identity(number) if 0 <= number < above else self.base.identity(number - above)
+
+    def find_identity(self, query):
+        """As CertStore.find_identity: in the changes first."""
+        if self.changes is None:
+            return self.base.find_identity(query)
+        try:
+            return self.changes.find_identity(query)
+        except NotFound:
+            return self.changes.identity_count + self.base.find_identity(query)
 
     def add_identity(self, label, chain, key, **how):
         """As CertStore.add_identity, in the changes."""
@@ -202,7 +216,10 @@ class LayeredStore:
 
     def remove_identity(self, query):
         """As CertStore.remove_identity, of the changes."""
-        self._writable().remove_identity(query)
+        above = 0 if self.changes is None else self.changes.identity_count
+        if self.find_identity(query) >= above:
+            raise StoreError("store-read-only", "an identity of the store below")
+        self.changes.remove_identity(query)
 
     def _stores(self):
         return (self.base,) if self.changes is None else (self.changes, self.base)

@@ -58,6 +58,8 @@ GOOD_CRC = const(0x2144DF1C)
 # An update is in PATH + JOURNAL until it is in PATH; with the mark at its end it counts (`journal`).
 JOURNAL = ".new"
 JOURNAL_MARK = b"complete"
+# A whole new store is read into PATH + STAGED, to be checked there (`replace`).
+STAGED = ".in"
 
 # Files are copied and summed in pieces of this size.
 CHUNK = const(256)

@@ -11,6 +11,7 @@ from binascii import hexlify
 
 from .compat import const
 from .errors import CorruptStore, StoreError
+from .layout import MAX_LAID_OUT
 from .words import FRAMES, LENGTHS, STARTS, TEXT
 
 # The head: form of the key, pathLen, key usage; first and last second of validity; length of the DER
@@ -78,17 +79,17 @@ def lay_out(record, start, stop, into=None):
     out = memoryview(bytearray(size)) if into is None else into
     if len(out) < size:
         raise ValueError("into: %d bytes needed" % size)
+    # Read before anything is written: the record may lie in `out`.
+    form = record[start]
+    name_size = _name_size(record, start)
+    validity = _validity(record, start)
+    extensions = _extensions(record[start + 1], record[start + 2])
+    key_at, key_size = _key(record, start, stop)
     at = _put_header(out, _put_header(out, 0, tbs + _header_size(tbs) + _END_SIZE), tbs)
     name = at + _START_SIZE
     out[at:name] = _START
-    key_at, key_size = _key(record, start, stop)
-    at = _put_name(out, name, record, start, key_at)
-    name_size = at - name
-    # Read before the second name is written: the record's head may lie there.
-    form = record[start]
-    path_length = record[start + 1]
-    usage = record[start + 2]
-    validity = _validity(record, start)
+    at = name + name_size
+    _put_name(out, name, at, record, start + HEAD, key_at)
     out[at] = 0x30
     out[at + 1] = len(validity)
     at = _put(out, at + 2, validity)
@@ -101,14 +102,17 @@ def lay_out(record, start, stop, into=None):
         at = _put(out, at, before)
         out[at : at + key_size] = record[key_at : key_at + key_size]
         at = _put(out, at + key_size, after)
-    at = _put(out, at, _extensions(path_length, usage))
+    at = _put(out, at, extensions)
     out[at:size] = _END
     return out[:size]
 
 
 def _size(tbs):
     size = tbs + _header_size(tbs) + _END_SIZE
-    return size + _header_size(size)
+    size += _header_size(size)
+    if size > MAX_LAID_OUT:
+        raise _damaged()
+    return size
 
 
 def _extensions(path_length, usage):
@@ -139,7 +143,7 @@ def _tbs_size(record, start, stop):
     if form != WHOLE_KEY:
         before, _, after = FORMS[form - 1]
         size += len(before) + len(after)
-    size += 2 * (record[start + _AT_NAME_SIZE] | record[start + _AT_NAME_SIZE + 1] << 8)
+    size += 2 * _name_size(record, start)
     size += 30 if _is_short(record, start + _AT_TIMES) else 32
     if not _is_short(record, start + _AT_NOT_AFTER):
         size += 2
@@ -187,14 +191,16 @@ def _put_header(out, at, size):
     return at + 4
 
 
-def _put_name(out, at, record, start, stop):
-    # Writes the DER Name of the tokens before `stop`; returns where it ends.
+def _name_size(record, start):
+    return record[start + _AT_NAME_SIZE] | record[start + _AT_NAME_SIZE + 1] << 8
+
+
+def _put_name(out, at, end, record, pos, stop):
+    # Writes the DER Name of the tokens record[pos:stop] to out[at:end].
     text = TEXT
     starts = STARTS
     lengths = LENGTHS
     words = len(lengths)
-    end = at + (record[start + _AT_NAME_SIZE] | record[start + _AT_NAME_SIZE + 1] << 8)
-    pos = start + HEAD
     while pos < stop:
         token = record[pos]
         pos += 1
@@ -231,7 +237,6 @@ def _put_name(out, at, record, start, stop):
             at = next_at
     if at != end:
         raise _damaged()
-    return end
 
 
 def _is_short(record, at):

@@ -3,7 +3,8 @@
 Read and written: PBES2 (RFC 8018 6.2) with PBKDF2, HMAC-SHA-256 and AES-128-CBC or AES-256-CBC.
 Checked on reading: first the outer DER, its parameters and the number of iterations (FormatError), then,
 all with the one error BadPassword, the padding and that a PKCS#8 key lies inside. CBC has no
-authentication: what passes may still have changed bytes, which `keys.private_key` tells by `pairs`.
+authentication: what passes may still have changed bytes. `keys.matches` tells most of them, the check
+of a store's record all.
 
 Passwords, HMAC keys and derived keys are held in bytearrays, and these are overwritten. Beyond reach:
 a password given as str, the SHA-256 of one longer than 64 bytes, the digests of the loop, and what

@@ -37,6 +37,7 @@ def blocks(data, label=None):
     "key-encrypted" for a block with an RFC 1421 Proc-Type header.
     """
     data = _as_bytes(data)
+    label = _canonical(label)
     for name, start, stop in _armours(data):
         if label is None or name == label:
             yield name, _body(data, start, stop)
@@ -100,7 +101,11 @@ def _armours(data):
         closing, pos = _label(data, stop + len(_END))
         if closing != name:
             raise FormatError("pem-armour", "END of another label at byte %d" % stop)
-        yield _REQUEST if name == "NEW " + _REQUEST else name, start, stop
+        yield _canonical(name), start, stop
+
+
+def _canonical(label):
+    return _REQUEST if label == "NEW " + _REQUEST else label
 
 
 def _none(data, expected):

@@ -6,13 +6,11 @@ Not verified: who else has the key. With one key in many devices, whoever opens 
 """
 
 import hashlib
-import os
 
 from . import journal, times
-from .blob import is_file
 from .compat import const, same, unix_time
 from .errors import StoreError
-from .layout import CHUNK
+from .layout import CHUNK, STAGED
 from .store import CertStore
 from .writer import Entries, Writer
 
@@ -33,19 +31,16 @@ def tag(blob, key):
 
 def replace(store, path, tag_key, source, older):
     """CertStore.replace: the new store in `path`, in the place of `store`. Raises what that raises."""
-    staged = path + ".in"
+    staged = path + STAGED
     try:
         found = _stage(source, staged, TAG if tag_key is not None else 0)
         if tag_key is not None and not same(found, _tag_of(staged, tag_key)):
             raise StoreError("store-tag")
         _replace(store, path, staged, older)
     except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError("store-write", "%s, errno %s" % (staged, error.errno))
+        raise journal.refusal(path, error)
     finally:
-        if is_file(staged):
-            os.remove(staged)
+        journal.discard(staged)
 
 
 def _replace(store, path, staged, older):
@@ -64,6 +59,9 @@ def _replace(store, path, staged, older):
 
             kept = united(incoming, store)
         journal.write(path, Writer(incoming, Entries([]), built, kept))
+        if incoming.identity_count:
+            # Their labels may be those of other keys from now on.
+            store.lock()
     finally:
         incoming.close()
 
@@ -71,7 +69,11 @@ def _replace(store, path, staged, older):
 def _stage(source, staged, tail):
     # Copies everything but the last `tail` bytes, and returns those.
     if isinstance(source, str):
-        with open(source, "rb") as file:
+        try:
+            file = open(source, "rb")
+        except OSError as error:
+            raise StoreError("store-file", "%s (errno %s)" % (source, error.errno))
+        with file:
             return _stage(file, staged, tail)
     held = b""
     with open(staged, "wb") as file:

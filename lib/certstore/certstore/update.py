@@ -41,6 +41,8 @@ def remove(store, ski):
 
 def merge(store, other):
     """CertStore.merge: the certificates of another store. Returns how many were not there yet."""
+    if not other.verified:
+        other.verify()
     return rewrite(store, Certificates(other))
 
 
@@ -78,6 +80,10 @@ def rewrite(store, second, keep=None, identities=None):
     its own). Nothing is written if nothing changes. Returns how many entries came from `second`."""
     if store.path is None:
         raise StoreError("store-read-only")
+    # Through another CertStore it may have changed, and damage must not be written as if it were right.
+    store.open(store.path)
+    store.verify()
+    journal.clear(store.path)
     own = store.identity_records()
     writer = Writer(store, second, store.build_time, own if identities is None else identities, keep)
     if writer.added or writer.count != len(store) or (identities is not None and identities != own):

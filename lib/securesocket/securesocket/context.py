@@ -9,6 +9,8 @@ from certstore.errors import SecureSocketError
 _TLS_1_2 = const(0x0303)
 _TLS_1_3 = const(0x0304)
 _SHA256_BYTES = const(32)
+# A longer label, subject or SKI does not exist; whoever gives a key here is not told what it was.
+_MAX_QUERY = const(128)
 
 _VERSIONS = (("TLSv1.0", 0x0301), ("TLSv1.1", 0x0302), ("TLSv1.2", _TLS_1_2), ("TLSv1.3", _TLS_1_3))
 
@@ -62,7 +64,7 @@ class SecureContext:
     def _identity(self, value):
         if value is None:
             return None
-        if isinstance(value, (str, bytes)):
+        if isinstance(value, (str, bytes)) and len(value) <= _MAX_QUERY and "-----" not in str(value):
             # In the stores that are trusted here, else in that of this device.
             stores = self._sources[0] if self._sources is not None else ()
             return _private_identity(stores or (_default_store(),), value)

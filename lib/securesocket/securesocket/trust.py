@@ -21,8 +21,8 @@ wrong ones mbedTLS says no, and nothing here turns that into a yes.
 
 from certstore.certificate import Certificate
 from certstore.compat import const
+from certstore.layout import ANCHOR
 from certstore.names import same_name, subject_hash
-from certstore.store import ANCHOR
 
 from .handshake import MAX_CERTIFICATES, next_certificate
 

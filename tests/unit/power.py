@@ -1,0 +1,304 @@
+"""Power that fails in the middle of a store's update: a block device in RAM that stops at a write, below
+MicroPython's file systems, the updates that are tried on it, and what must hold after each cut.
+
+A device whose power is cut reads what it read before; every later write and erase fails. Booting again from
+its bytes is power coming back.
+"""
+
+import os
+
+import vfs
+from certstore import anchors
+from certstore.errors import SecureSocketError, StoreError
+from certstore.identities import Stored
+from certstore.layers import LayeredStore
+from certstore.layout import JOURNAL, STAGED
+from certstore.replace import tag
+from certstore.store import CertStore
+from support import certificate_der, vector
+
+PLACE = "/power"
+STORE = PLACE + "/roots.bin"
+CHANGES = PLACE + "/roots-changes.bin"
+BLOCK = 512
+_EIO = 5
+_ERASED = b"\xff" * BLOCK
+
+# Their devices differ: littlefs erases blocks and writes parts of them, FAT writes whole ones.
+SYSTEMS = {"littlefs": vfs.VfsLfs2, "FAT": vfs.VfsFat}
+
+
+class Disk:
+    """Blocks of 512 bytes. data: those to begin with, copied. cut_at: the number, from 1, of the first write
+    or erase that fails; None for none. torn: of that one the first half is still done."""
+
+    def __init__(self, data, cut_at=None, torn=False):
+        self.data = bytearray(data)
+        self.cut_at = cut_at
+        self.torn = torn
+        self.writes = 0
+        self.off = False
+
+    def readblocks(self, block, buf, offset=0):
+        if not self.off:
+            at = block * BLOCK + offset
+            buf[:] = memoryview(self.data)[at : at + len(buf)]
+
+    def writeblocks(self, block, buf, offset=0):
+        if self.off:
+            return
+        # Several blocks at once are several writes.
+        at = block * BLOCK + offset
+        for start in range(0, len(buf), BLOCK):
+            self._write(at + start, memoryview(buf)[start : start + BLOCK])
+
+    def _write(self, at, part):
+        self.writes += 1
+        if self.cut_at is not None and self.writes >= self.cut_at:
+            if self.torn and self.writes == self.cut_at:
+                half = len(part) // 2
+                self.data[at : at + half] = part[:half]
+            raise OSError(_EIO)
+        self.data[at : at + len(part)] = part
+
+    def ioctl(self, operation, argument):
+        if self.off:
+            return 0
+        if operation == 4:
+            return len(self.data) // BLOCK
+        if operation == 5:
+            return BLOCK
+        if operation == 6:
+            self._write(argument * BLOCK, _ERASED)
+        return 0
+
+
+def formatted(system, blocks):
+    """The bytes of an empty file system."""
+    disk = Disk(bytes(blocks * BLOCK))
+    SYSTEMS[system].mkfs(disk)
+    return disk.data
+
+
+def boot(system, data, action, cut_at=None, torn=False, readonly=False):
+    """Mount a copy of `data` at PLACE and call action(). Returns the Disk, and the OSError that ended it."""
+    disk = Disk(data, cut_at, torn)
+    vfs.mount(SYSTEMS[system](disk), PLACE, readonly=readonly)
+    error = None
+    try:
+        action()
+    except OSError as caught:
+        error = caught
+    finally:
+        vfs.umount(PLACE)
+        # What is collected later closes files of it, with the heap locked.
+        disk.off = True
+    return disk, error
+
+
+def fill(left):
+    """Fill the file system at PLACE up to `left` free blocks, with a file "filler"; False if it has fewer."""
+    with open(PLACE + "/filler", "wb") as file:
+        while True:
+            room = os.statvfs(PLACE)
+            free = room[0] * room[3] // BLOCK
+            if free <= left:
+                return free == left
+            file.write(_ERASED)
+            file.flush()
+
+
+BUILT = 1700000000
+KEY = b"the key of the tags"
+ROOTS = [certificate_der(stem) for stem in ("rsa_root", "ec_root", "twin_a")]
+ADDED = certificate_der("ec384_path0")
+OTHERS = [certificate_der(stem) for stem in ("twin_b", "ski8", "no_ski")]
+LAST = certificate_der("ski32")
+DEVICE = Stored("device", [certificate_der("ec_root")], vector("keys/ec_pkcs8.der"))
+
+
+class Case:
+    """An update of a device with this blob. name: a row of UPDATES. `old` and `new`: what the device shows
+    before and after it; `done`: the writes of the update.
+
+    removed: the SKI that is removed; incoming: the blob that replaces.
+    """
+
+    def __init__(self, system, name, blob, removed, incoming, blocks):
+        self.system = system
+        self.torn = False
+        self.removed = removed
+        self.incoming = incoming + tag(incoming, KEY)
+        self._change = UPDATES[name]
+
+        def put():
+            with open(STORE, "wb") as file:
+                file.write(blob)
+            if name in PREPARED:
+                PREPARED[name](self)
+
+        self.data = self._booted(formatted(system, blocks), put)
+        self.old = self.shown(self.data)
+        disk, error = boot(system, self.data, self.change)
+        assert error is None, error
+        self.done = disk.writes
+        self.new = self.shown(disk.data)
+        assert self.old != self.new
+
+    def _booted(self, data, action):
+        disk, error = boot(self.system, data, action)
+        if error is not None:
+            raise error
+        return disk.data
+
+    def change(self):
+        opened = device()
+        try:
+            self._change(self, opened)
+        finally:
+            opened.close()
+
+    def shown(self, data):
+        """All that the store of this device shows, whole: verified, also with its changes."""
+        found = []
+
+        def look():
+            opened = device()
+            opened.verify()
+            found.append(opened.build_time)
+            for number in opened.numbers():
+                found.append((opened.ski(number), bytes(opened.certificate(number))))
+            for number in range(opened.identity_count):
+                identity = opened.identity(number)
+                found.append((identity.label, identity.chain, identity.key))
+            opened.close()
+            alone = CertStore(STORE)
+            alone.verify()
+            found.append(bytes(alone.copy(0, alone.size)))
+            alone.close()
+
+        self._booted(data, look)
+        return found
+
+    def cut(self, number):
+        """Cut the update at this write. Returns the bytes of the device, and whether it has the new store."""
+        disk, error = boot(self.system, self.data, self.change, number, self.torn)
+        assert disk.writes >= number, "no write %d" % number
+        shown = self.shown(disk.data)
+        assert shown == self.old or shown == self.new, "neither old nor new"
+        is_new = shown == self.new
+        # On FAT what fails cannot be read any more either: then it says so as it likes.
+        assert error is None or isinstance(error, SecureSocketError) or is_new, repr(error)
+        assert error is not None or is_new, "told to be done, and is not"
+        return disk.data, is_new
+
+    def cut_again(self, data, is_new, number):
+        """Cut the recovery of such a device at this write. Returns its bytes, or None if it has no such."""
+        disk, _ = boot(self.system, data, self.recover, number, self.torn)
+        shown = self.shown(disk.data)
+        assert shown == (self.new if is_new else self.old), "another store than after the first cut"
+        return disk.data if disk.writes >= number else None
+
+    def recover(self):
+        """What a device does after a cut: it opens its store, and does the update again if it must."""
+        opened = device()
+        opened.verify()
+        opened.close()
+
+    def settle(self, data, is_new):
+        """Boot such a device, make the update if it is not made, and one more; nothing may be in their way."""
+
+        def finish():
+            if not is_new:
+                self.change()
+
+        data = self._booted(data, finish)
+        assert self.shown(data) == self.new, "the update after the cut"
+
+        def more():
+            opened = device()
+            assert opened.add(LAST) == 1
+            opened.verify()
+            assert opened.find(CertStore(anchors.build([LAST], 0)).ski(0)) >= 0
+            opened.close()
+            left = [name for name in os.listdir(PLACE) if name.endswith(JOURNAL) or name.endswith(STAGED)]
+            assert not left, left
+
+        self._booted(data, more)
+
+    def space(self, left):
+        """The update with this many free blocks. Returns whether it was made, or None if there is no room
+        for a file that takes all others."""
+        enough = []
+        disk, error = boot(self.system, self.data, lambda: enough.append(fill(left)))
+        if error is not None or not enough[0]:
+            return None
+        full = disk.data
+        disk, error = boot(self.system, full, self.change)
+        assert error is None or (isinstance(error, StoreError) and error.code == "store-write"), repr(error)
+        shown = self.shown(disk.data)
+        assert shown == (self.old if error else self.new), "neither, with %d blocks" % left
+        self._booted(disk.data, lambda: os.remove(PLACE + "/filler"))
+        emptied = self._booted(disk.data, lambda: os.remove(PLACE + "/filler"))
+        self.settle(emptied, error is None)
+        return error is None
+
+
+def device():
+    """The store of the device: with the changes above it, where there are any."""
+    opened = CertStore(STORE)
+    opened.close()
+    if CHANGES[len(PLACE) + 1 :] in " ".join(os.listdir(PLACE)):
+        return LayeredStore(CertStore(STORE), CHANGES, tag_key=KEY)
+    return CertStore(STORE, KEY)
+
+
+def _layered():
+    return LayeredStore(CertStore(STORE), CHANGES, tag_key=KEY)
+
+
+def _first_change(case, opened):
+    opened.close()
+    opened = _layered()
+    try:
+        opened.remove(case.removed)
+    finally:
+        opened.close()
+
+
+def _with_changes(case):
+    opened = _layered()
+    opened.add(OTHERS[0])
+    opened.close()
+
+
+# By name: what is done to the store that `device` gives.
+UPDATES = {
+    "add": lambda case, opened: opened.add(ADDED),
+    "remove": lambda case, opened: opened.remove(case.removed),
+    "merge": lambda case, opened: opened.merge(CertStore(anchors.build(OTHERS, 0))),
+    "replace": lambda case, opened: opened.replace(case.incoming),
+    "add_identity": lambda case, opened: opened.add_identity("key", DEVICE.chain[0], DEVICE.key, plain=True),
+    "remove_identity": lambda case, opened: opened.remove_identity("device"),
+    "first change": _first_change,
+    "change": lambda case, opened: opened.remove(case.removed),
+    "replace below": lambda case, opened: opened.replace(case.incoming),
+}
+# Those that find more than the store.
+PREPARED = {"change": _with_changes, "replace below": _with_changes}
+
+
+def small(system, name):
+    """A Case with a store of three roots and an identity, in a file system of 64 KB."""
+    blob = anchors.build(ROOTS, BUILT, [DEVICE])
+    removed = CertStore(anchors.build(ROOTS[:1], 0)).ski(0)
+    return Case(system, name, blob, removed, anchors.build(ROOTS[:2] + [ADDED], BUILT + 1), 128)
+
+
+def large(system, name, path):
+    """A Case with the store in this file, and an identity, in a file system of 512 KB."""
+    full = CertStore(path)
+    every = [(full.ski(number), bytes(full.certificate(number))) for number in full.numbers()]
+    blob = anchors.build(every, full.build_time, [DEVICE])
+    incoming = anchors.build(every[1:], full.build_time + 1)
+    return Case(system, name, blob, every[0][0], incoming, 1024)
