@@ -4,5 +4,5 @@ include("$(BASE)")
 
 add_library("securesocket", "lib")
 require("securesocket", library="securesocket")
-# The store: made by `securesocket store build --module`.
+# The store: made by `securesocket store frozen`.
 module("securesocket_roots.py", base_path="build/store")

@@ -5,6 +5,7 @@ A device whose power is cut reads what it read before; every later write and era
 its bytes is power coming back.
 """
 
+import gc
 import os
 
 import vfs
@@ -30,58 +31,82 @@ SYSTEMS = {"littlefs": vfs.VfsLfs2, "FAT": vfs.VfsFat}
 
 class Disk:
     """Blocks of 512 bytes. data: those to begin with, copied. cut_at: the number, from 1, of the first write
-    or erase that fails; None for none. torn: of that one the first half is still done."""
+    or erase that fails; None for none. torn: of that one the first half is still done.
+
+    What fails is an OSError, as a driver in Python raises it; of a torn write and all after it, the number
+    that one in C returns.
+    """
 
     def __init__(self, data, cut_at=None, torn=False):
         self.data = bytearray(data)
         self.cut_at = cut_at
         self.torn = torn
         self.writes = 0
-        self.off = False
+        self.over = False
 
     def readblocks(self, block, buf, offset=0):
-        if not self.off:
-            at = block * BLOCK + offset
+        at = block * BLOCK + offset
+        if self.over:
+            for i in range(len(buf)):
+                buf[i] = self.data[at + i]
+        else:
             buf[:] = memoryview(self.data)[at : at + len(buf)]
+        return 0
 
     def writeblocks(self, block, buf, offset=0):
-        if self.off:
-            return
-        # Several blocks at once are several writes.
         at = block * BLOCK + offset
+        if self.over:
+            for i in range(len(buf)):
+                self.data[at + i] = buf[i]
+            return 0
+        # Several blocks at once are several writes.
         for start in range(0, len(buf), BLOCK):
-            self._write(at + start, memoryview(buf)[start : start + BLOCK])
+            if not self._write(at + start, memoryview(buf)[start : start + BLOCK]):
+                return -_EIO
+        return 0
 
     def _write(self, at, part):
         self.writes += 1
-        if self.cut_at is not None and self.writes >= self.cut_at:
-            if self.torn and self.writes == self.cut_at:
-                half = len(part) // 2
-                self.data[at : at + half] = part[:half]
+        if self.cut_at is None or self.writes < self.cut_at:
+            self.data[at : at + len(part)] = part
+            return True
+        if not self.torn:
             raise OSError(_EIO)
-        self.data[at : at + len(part)] = part
+        if self.writes == self.cut_at:
+            half = len(part) // 2
+            self.data[at : at + half] = part[:half]
+        return False
 
     def ioctl(self, operation, argument):
-        if self.off:
-            return 0
         if operation == 4:
             return len(self.data) // BLOCK
         if operation == 5:
             return BLOCK
-        if operation == 6:
-            self._write(argument * BLOCK, _ERASED)
+        if operation == 6 and not self.over and not self._write(argument * BLOCK, _ERASED):
+            return -_EIO
         return 0
+
+    def finish(self):
+        """The bytes as they are now. From here on nothing fails, or allocates: what is collected later
+        closes its files, with the heap locked."""
+        found = bytes(self.data)
+        self.over = True
+        return found
 
 
 def formatted(system, blocks):
     """The bytes of an empty file system."""
     disk = Disk(bytes(blocks * BLOCK))
     SYSTEMS[system].mkfs(disk)
-    return disk.data
+    return disk.finish()
 
 
 def boot(system, data, action, cut_at=None, torn=False, readonly=False):
-    """Mount a copy of `data` at PLACE and call action(). Returns the Disk, and the OSError that ended it."""
+    """Mount a copy of `data` at PLACE and call action(). Returns the bytes afterwards, how many writes there
+    were, and the OSError that ended it."""
+    # While it runs nothing is collected: that closes files, and prints what a cut device says.
+    gc.collect()
+    gc.disable()
     disk = Disk(data, cut_at, torn)
     vfs.mount(SYSTEMS[system](disk), PLACE, readonly=readonly)
     error = None
@@ -91,9 +116,9 @@ def boot(system, data, action, cut_at=None, torn=False, readonly=False):
         error = caught
     finally:
         vfs.umount(PLACE)
-        # What is collected later closes files of it, with the heap locked.
-        disk.off = True
-    return disk, error
+        data = disk.finish()
+        gc.enable()
+    return data, disk.writes, error
 
 
 def fill(left):
@@ -139,17 +164,16 @@ class Case:
 
         self.data = self._booted(formatted(system, blocks), put)
         self.old = self.shown(self.data)
-        disk, error = boot(system, self.data, self.change)
+        data, self.done, error = boot(system, self.data, self.change)
         assert error is None, error
-        self.done = disk.writes
-        self.new = self.shown(disk.data)
+        self.new = self.shown(data)
         assert self.old != self.new
 
     def _booted(self, data, action):
-        disk, error = boot(self.system, data, action)
+        data, _, error = boot(self.system, data, action)
         if error is not None:
             raise error
-        return disk.data
+        return data
 
     def change(self):
         opened = device()
@@ -182,22 +206,22 @@ class Case:
 
     def cut(self, number):
         """Cut the update at this write. Returns the bytes of the device, and whether it has the new store."""
-        disk, error = boot(self.system, self.data, self.change, number, self.torn)
-        assert disk.writes >= number, "no write %d" % number
-        shown = self.shown(disk.data)
+        data, writes, error = boot(self.system, self.data, self.change, number, self.torn)
+        assert writes >= number, "no write %d" % number
+        shown = self.shown(data)
         assert shown == self.old or shown == self.new, "neither old nor new"
         is_new = shown == self.new
         # On FAT what fails cannot be read any more either: then it says so as it likes.
         assert error is None or isinstance(error, SecureSocketError) or is_new, repr(error)
         assert error is not None or is_new, "told to be done, and is not"
-        return disk.data, is_new
+        return data, is_new
 
     def cut_again(self, data, is_new, number):
         """Cut the recovery of such a device at this write. Returns its bytes, or None if it has no such."""
-        disk, _ = boot(self.system, data, self.recover, number, self.torn)
-        shown = self.shown(disk.data)
+        data, writes, _ = boot(self.system, data, self.recover, number, self.torn)
+        shown = self.shown(data)
         assert shown == (self.new if is_new else self.old), "another store than after the first cut"
-        return disk.data if disk.writes >= number else None
+        return data if writes >= number else None
 
     def recover(self):
         """What a device does after a cut: it opens its store, and does the update again if it must."""
@@ -230,17 +254,14 @@ class Case:
         """The update with this many free blocks. Returns whether it was made, or None if there is no room
         for a file that takes all others."""
         enough = []
-        disk, error = boot(self.system, self.data, lambda: enough.append(fill(left)))
+        full, _, error = boot(self.system, self.data, lambda: enough.append(fill(left)))
         if error is not None or not enough[0]:
             return None
-        full = disk.data
-        disk, error = boot(self.system, full, self.change)
+        data, _, error = boot(self.system, full, self.change)
         assert error is None or (isinstance(error, StoreError) and error.code == "store-write"), repr(error)
-        shown = self.shown(disk.data)
-        assert shown == (self.old if error else self.new), "neither, with %d blocks" % left
-        self._booted(disk.data, lambda: os.remove(PLACE + "/filler"))
-        emptied = self._booted(disk.data, lambda: os.remove(PLACE + "/filler"))
-        self.settle(emptied, error is None)
+        assert self.shown(data) == (self.old if error else self.new), "neither, with %d blocks" % left
+        data = self._booted(data, lambda: os.remove(PLACE + "/filler"))
+        self.settle(data, error is None)
         return error is None
 
 

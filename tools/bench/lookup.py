@@ -19,7 +19,7 @@ def all_of_them():
     for ski in skis:
         store.find(ski)
     for wanted in hashes:
-        store.at_subject(store.find_subject(wanted), wanted)
+        store.find_subject(wanted)
 
 
 all_of_them()

@@ -5,12 +5,15 @@ rival) and docs/benchmarks.md, and prints the table. Ratios are value / rival_va
 median. Nothing here passes or fails: limits are for people.
 """
 
+import hmac
 import json
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
+import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,8 +23,9 @@ import certifi  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from certstore import anchors, pem  # noqa: E402
+from certstore import anchors, layout, pem, spki, writer  # noqa: E402
 from certstore.certificate import Certificate  # noqa: E402
+from certstore.names import subject_hash  # noqa: E402
 from plugins.interpreters import command  # noqa: E402
 from plugins.peers import OpensslServer  # noqa: E402
 from plugins.pki import Pki  # noqa: E402
@@ -32,6 +36,7 @@ BARE = "tls, the one root preloaded"
 # A first connection to a host is the first of a process.
 PROCESSES = 20
 PAIRS = 60
+ROUNDS = 20_000
 HEAP = "512k"
 # What heap.py measures, and its row.
 HEAPS = (
@@ -114,17 +119,71 @@ def lookups(rows, store):
     )
 
 
-def sizes(rows, folder):
+def stores(rows, folder):
+    """The store of Mozilla's roots beside other forms of them, and beside a store of the same roots whole."""
     roots = pem.decode(Path(certifi.where()).read_bytes())
-    blob = len(anchors.build(roots, BUILD_TIME_S))
+    blob = anchors.build(roots, BUILD_TIME_S)
     text = f"the store of Mozilla's {len(roots)} roots"
-    subject_key = sum(4 + len(c.subject) + len(c.public_key_info) for c in map(Certificate, roots))
+    known = [Certificate(der) for der in roots]
+    subject_key = sum(4 + len(c.subject) + len(c.public_key_info) for c in known)
+    floor = sum(map(raw_key, known)) + len(zlib.compress(b"".join(bytes(c.subject) for c in known), 9))
     for name, rival, size in (
+        ("store_mozilla", "raw keys and deflated names, nothing else", floor),
         ("store_vs_pem", "PEM, certifi's file", Path(certifi.where()).stat().st_size),
         ("store_vs_der", "DER, one after another", sum(len(der) for der in roots)),
         ("store_vs_subject_key", "subject and key only (ESP-IDF's bundle)", subject_key),
     ):
-        rows.add(name, blob, "bytes", text, rival, size)
+        rows.add(name, len(blob), "bytes", text, rival, size)
+    packed, whole = Path(folder) / "packed.bin", Path(folder) / "whole.bin"
+    packed.write_bytes(blob)
+    records = [writer.record(subject_hash(c.subject), c.ski, layout.ANCHOR, c.der) for c in known]
+    parts = []
+    header = writer.Writer(writer.Entries([]), writer.Entries(records), BUILD_TIME_S).write(parts.append)
+    whole.write_bytes(header + b"".join(parts))
+    heap = run("stock32", "store.py", packed, whole)["heap"]
+    rows.add("store_open_heap", heap["bytes"], "bytes", "heap held by an open store, in memory")
+    rows.add("store_open_heap_file", heap["file"], "bytes", "heap held by an open store, of a file")
+    for build, name in (("stock", "lay_out"), ("stock32", "lay_out_32bit")):
+        found = run(build, "store.py", packed, whole, heapsize="64M")
+        ours, copied = (statistics.median(side) for side in zip(*found["pairs"], strict=True))
+        ratio = statistics.median(pair[0] / pair[1] for pair in found["pairs"])
+        text = f"an anchor found by SKI, checked and laid out, `{build}`"
+        rows.add(name, ours, "us", text, "found, checked and copied from a store of whole DER", copied, ratio)
+    rows.add("lay_out_buffer", found["buffer"], "bytes", "buffer for laying out any of them")
+
+
+def raw_key(certificate):
+    """Bytes of an RSA modulus, or of an EC point's coordinates."""
+    if certificate.key_type == "RSA":
+        return len(spki.rsa_numbers(certificate.public_key)[0])
+    return len(certificate.public_key) - 1
+
+
+def derivations(rows):
+    text = f"a round of the key derivation of encrypted keys (PBKDF2, HMAC-SHA-256), of {ROUNDS:,}"
+    for build, name in (("stock", "pbes2"), ("stock32", "pbes2_32bit")):
+        pairs = []
+        for _ in range(9):
+            ours = 1e6 / run(build, "pbes2.py", ROUNDS)["rounds_per_second"]
+            pairs.append((ours, hmac_loop(ROUNDS)))
+        ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+        ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+        rows.add(name, ours, "us", f"{text}, `{build}`", "CPython's loop over hmac.new", theirs, ratio)
+
+
+def hmac_loop(rounds):
+    """Microseconds a round of the same derivation over `hmac.new`, on CPython."""
+    password, start = b"correct horse battery staple", time.perf_counter()
+    digest = hmac.new(password, b"0123456789abcdef\0\0\0\1", "sha256").digest()
+    total = int.from_bytes(digest, "big")
+    for _ in range(rounds - 1):
+        digest = hmac.new(password, digest, "sha256").digest()
+        total ^= int.from_bytes(digest, "big")
+    total.to_bytes(32, "big")
+    return (time.perf_counter() - start) / rounds * 1e6
+
+
+def sizes(rows, folder):
     compiler = sorted((ROOT / "build" / "mpy-cross").glob("*/mpy-cross"))[-1]
     for package in ("certstore", "securesocket"):
         total = 0
@@ -205,6 +264,8 @@ def main():
             handshakes(rows, sides)
             heaps(rows, sides)
             lookups(rows, sides[0][3])
+            stores(rows, folder)
+            derivations(rows)
             sizes(rows, folder)
         finally:
             for server in servers:

@@ -31,26 +31,23 @@ def read(path):
         return file.read()
 
 
-def lay_out(store, ski):
-    store.certificate(store.find(ski), into)
+def lay_out():
+    for ski in skis:
+        packed.certificate(packed.find(ski), into)
 
 
-def copy(store, ski):
-    der = store.certificate(store.find(ski))
-    into[: len(der)] = der
+def copy():
+    for ski in skis:
+        der = whole.certificate(whole.find(ski))
+        into[: len(der)] = der
 
 
-def timed(act, store):
-    """Microseconds an anchor, the best of ROUNDS. Nothing is collected: the collector would read both stores,
-    which lie in flash on a device and on the heap here, and so would an allocator that starts over."""
-    best = None
-    for _ in range(ROUNDS):
-        start = ticks_us()
-        for ski in skis:
-            act(store, ski)
-        spent = ticks_diff(ticks_us(), start)
-        best = spent if best is None else min(best, spent)
-    return best / len(skis)
+def timed(act):
+    """Microseconds an anchor. Nothing is collected in between: the collector would read both stores, which
+    lie in flash on a device and on the heap here."""
+    start = ticks_us()
+    act()
+    return ticks_diff(ticks_us(), start) / len(skis)
 
 
 CertStore(sys.argv[1]).close()
@@ -60,7 +57,5 @@ packed = CertStore(packed)
 whole = CertStore(read(sys.argv[2]))
 skis = [packed.ski(number) for number in range(len(packed))]
 into = memoryview(bytearray(max(packed.largest, whole.largest)))
-gc.disable()
-laid_out = timed(lay_out, packed)
-copied = timed(copy, whole)
-print(json.dumps({"heap": heap, "buffer": packed.largest, "laid_out": laid_out, "copied": copied}))
+pairs = [[timed(lay_out), timed(copy)] for _ in range(ROUNDS)]
+print(json.dumps({"heap": heap, "buffer": packed.largest, "pairs": pairs}))

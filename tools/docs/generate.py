@@ -40,6 +40,7 @@ WHEN = {
     ("FormatError", "certificate"): "reading trust=, identity= or what the server sent",
     ("FormatError", "key"): "reading the private key of identity=",
     ("FormatError", "key-encrypted"): "reading the private key of identity=",
+    ("FormatError", "chain"): "adding an identity",
     ("FormatError", "key-plain"): "reading a private key with a password",
     ("FormatError", "key-kdf"): "reading an encrypted private key",
     ("FormatError", "iterations"): "reading or writing an encrypted private key",
@@ -49,6 +50,20 @@ WHEN = {
     ("StoreError", "store-ski"): "building a store",
     ("StoreError", "store-missing"): "opening a store by its path",
     ("StoreError", "store-file"): "opening or reading a store's file",
+    (
+        "StoreError",
+        "store-read-only",
+    ): "changing a store in memory, in ROMFS, or in a read-only file system",
+    ("StoreError", "store-write"): "changing a store",
+    ("StoreError", "store-exists"): "making an empty store",
+    ("StoreError", "store-tag"): "replacing a store that has a `tag_key`",
+    ("StoreError", "store-older"): "replacing a store",
+    ("StoreError", "store-future"): "replacing a store, where the clock is set",
+    ("StoreError", "identity-exists"): "building a store, adding an identity",
+    ("StoreError", "identity-label"): "building a store, adding an identity",
+    ("StoreError", "identity-password"): "adding an identity",
+    ("StoreError", "identity-locked"): "making a context with an identity of a locked store",
+    ("StoreError", "identity-many"): "finding an identity by subject or SKI",
     ("CorruptStore", "store-magic"): "opening a store",
     ("CorruptStore", "store-truncated"): "opening or reading a store",
     ("CorruptStore", "store-header"): "opening a store",
@@ -240,7 +255,10 @@ def constants(path, *names):
 
 def options_page():
     path = SECURESOCKET / "context.py"
-    options, module, files = constants(path, "OPTIONS", "STORE_MODULE", "STORE_FILES")
+    (options,) = constants(path, "OPTIONS")
+    module, files, rom, changes = constants(
+        SECURESOCKET / "stores.py", "STORE_MODULE", "STORE_FILES", "ROM_FILE", "CHANGES"
+    )
     features, ciphers = constants(SECURESOCKET / "engine" / "stock.py", "FEATURES", "DEFAULT_CIPHERS")
     certificates, message = constants(
         SECURESOCKET / "handshake.py", "MAX_CERTIFICATES", "MAX_CERTIFICATE_MESSAGE"
@@ -259,9 +277,11 @@ def options_page():
             "made; an option that is not in the table raises `ConfigurationError`.\n",
             table(["option", "what it takes", "on MicroPython's own tls module"], lines),
             "## Where the store is looked for\n\n"
-            f"Without `trust`: the module `{module}` with the store as `DATA`, then the files "
+            "Without `trust`: the files "
             + ", ".join(f"`{file}`" for file in files)
-            + ".\nThe first that exists is used, and opened once.\n",
+            + f", then the module `{module}` with\nthe store as `DATA`, then `{rom}`. The first that "
+            f"exists is used, and opened once, with\n`{changes}` above it if that exists. "
+            "[stores.md](stores.md) has more.\n",
             "## Cipher suites\n\n"
             "Without `ciphers`, these, in this order; others that the build has, by name:\n\n"
             + "".join(f"- `{name}`\n" for name in ciphers),
