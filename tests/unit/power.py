@@ -9,7 +9,8 @@ import gc
 import os
 
 import vfs
-from certstore import anchors
+from certstore import anchors, journal
+from certstore.blob import is_store
 from certstore.errors import SecureSocketError, StoreError
 from certstore.identities import Stored
 from certstore.layers import LayeredStore
@@ -23,6 +24,8 @@ STORE = PLACE + "/roots.bin"
 CHANGES = PLACE + "/roots-changes.bin"
 BLOCK = 512
 _EIO = 5
+# For what one boot allocates, in bytes.
+_ROOM = 6_000_000
 _ERASED = b"\xff" * BLOCK
 
 # Their devices differ: littlefs erases blocks and writes parts of them, FAT writes whole ones.
@@ -34,13 +37,14 @@ class Disk:
     or erase that fails; None for none. torn: of that one the first half is still done.
 
     What fails is an OSError, as a driver in Python raises it; of a torn write and all after it, the number
-    that one in C returns.
+    that one in C returns. once: those after it do not fail.
     """
 
-    def __init__(self, data, cut_at=None, torn=False):
+    def __init__(self, data, cut_at=None, torn=False, once=False):
         self.data = bytearray(data)
         self.cut_at = cut_at
         self.torn = torn
+        self.once = once
         self.writes = 0
         self.over = False
 
@@ -67,7 +71,7 @@ class Disk:
 
     def _write(self, at, part):
         self.writes += 1
-        if self.cut_at is None or self.writes < self.cut_at:
+        if self.cut_at is None or self.writes < self.cut_at or (self.once and self.writes > self.cut_at):
             self.data[at : at + len(part)] = part
             return True
         if not self.torn:
@@ -101,13 +105,14 @@ def formatted(system, blocks):
     return disk.finish()
 
 
-def boot(system, data, action, cut_at=None, torn=False, readonly=False):
+def boot(system, data, action, cut_at=None, torn=False, once=False, readonly=False):
     """Mount a copy of `data` at PLACE and call action(). Returns the bytes afterwards, how many writes there
     were, and the OSError that ended it."""
     # While it runs nothing is collected: that closes files, and prints what a cut device says.
-    gc.collect()
+    if gc.mem_free() < _ROOM:
+        gc.collect()
     gc.disable()
-    disk = Disk(data, cut_at, torn)
+    disk = Disk(data, cut_at, torn, once)
     vfs.mount(SYSTEMS[system](disk), PLACE, readonly=readonly)
     error = None
     try:
@@ -122,23 +127,30 @@ def boot(system, data, action, cut_at=None, torn=False, readonly=False):
 
 
 def fill(left):
-    """Fill the file system at PLACE up to `left` free blocks, with a file "filler"; False if it has fewer."""
-    with open(PLACE + "/filler", "wb") as file:
-        while True:
-            room = os.statvfs(PLACE)
-            free = room[0] * room[3] // BLOCK
-            if free <= left:
-                return free == left
-            file.write(_ERASED)
-            file.flush()
+    """Fill the file system at PLACE up to `left` free blocks, with a file "filler". Returns whether that many
+    are left."""
+    try:
+        with open(PLACE + "/filler", "wb") as file:
+            while _free() > left:
+                file.write(_ERASED)
+                file.flush()
+    except OSError:
+        pass
+    return _free() == left
+
+
+def _free():
+    room = os.statvfs(PLACE)
+    return room[0] * room[3] // BLOCK
 
 
 BUILT = 1700000000
 KEY = b"the key of the tags"
 ROOTS = [certificate_der(stem) for stem in ("rsa_root", "ec_root", "twin_a")]
 ADDED = certificate_der("ec384_path0")
-OTHERS = [certificate_der(stem) for stem in ("twin_b", "ski8", "no_ski")]
+OTHERS = [certificate_der(stem) for stem in ("twin_b", "leaf", "version1", "long_name")]
 LAST = certificate_der("ski32")
+LAST_SKI = CertStore(anchors.build([LAST], 0)).ski(0)
 DEVICE = Stored("device", [certificate_der("ec_root")], vector("keys/ec_pkcs8.der"))
 
 
@@ -183,26 +195,10 @@ class Case:
             opened.close()
 
     def shown(self, data):
-        """All that the store of this device shows, whole: verified, also with its changes."""
+        """All that the store of this device shows."""
         found = []
-
-        def look():
-            opened = device()
-            opened.verify()
-            found.append(opened.build_time)
-            for number in opened.numbers():
-                found.append((opened.ski(number), bytes(opened.certificate(number))))
-            for number in range(opened.identity_count):
-                identity = opened.identity(number)
-                found.append((identity.label, identity.chain, identity.key))
-            opened.close()
-            alone = CertStore(STORE)
-            alone.verify()
-            found.append(bytes(alone.copy(0, alone.size)))
-            alone.close()
-
-        self._booted(data, look)
-        return found
+        self._booted(data, lambda: found.append(look()))
+        return found[0]
 
     def cut(self, number):
         """Cut the update at this write. Returns the bytes of the device, and whether it has the new store."""
@@ -232,30 +228,26 @@ class Case:
     def settle(self, data, is_new):
         """Boot such a device, make the update if it is not made, and one more; nothing may be in their way."""
 
-        def finish():
+        def go_on():
             if not is_new:
                 self.change()
-
-        data = self._booted(data, finish)
-        assert self.shown(data) == self.new, "the update after the cut"
-
-        def more():
+            assert look() == self.new, "the update after the cut"
             opened = device()
             assert opened.add(LAST) == 1
             opened.verify()
-            assert opened.find(CertStore(anchors.build([LAST], 0)).ski(0)) >= 0
+            assert opened.find(LAST_SKI) >= 0
             opened.close()
             left = [name for name in os.listdir(PLACE) if name.endswith(JOURNAL) or name.endswith(STAGED)]
             assert not left, left
 
-        self._booted(data, more)
+        self._booted(data, go_on)
 
     def space(self, left):
         """The update with this many free blocks. Returns whether it was made, or None if there is no room
         for a file that takes all others."""
         enough = []
-        full, _, error = boot(self.system, self.data, lambda: enough.append(fill(left)))
-        if error is not None or not enough[0]:
+        full = self._booted(self.data, lambda: enough.append(fill(left)))
+        if not enough[0]:
             return None
         data, _, error = boot(self.system, full, self.change)
         assert error is None or (isinstance(error, StoreError) and error.code == "store-write"), repr(error)
@@ -265,22 +257,91 @@ class Case:
         return error is None
 
 
+    def stumble(self, number):
+        """The update with one write that fails, in a program that goes on. Returns whether it told so."""
+        told = []
+
+        def go_on():
+            opened = device()
+            # Through its own store, as of a program that keeps it open.
+            try:
+                self._change(self, opened)
+            except StoreError as error:
+                told.append(error)
+                if error.code == "store-write":
+                    opened.verify()
+            opened.close()
+
+        data, writes, error = boot(self.system, self.data, go_on, number, True, once=True)
+        assert error is None and writes >= number, repr(error)
+        shown = self.shown(data)
+        assert shown in (self.old, self.new)
+        assert told or shown == self.new, "told to be done, and is not"
+        self.settle(data, shown == self.new)
+        return len(told)
+
+    def no_room_to_copy(self):
+        """All room is taken when the new store counts."""
+
+        def go():
+            opened = device()
+            count = journal.counts
+
+            def counts_and_fills(path):
+                found = count(path)
+                if found:
+                    journal.counts = count
+                    fill(0)
+                return found
+
+            journal.counts = counts_and_fills
+            try:
+                self._change(self, opened)
+            finally:
+                journal.counts = count
+            opened.verify()
+            assert opened.path + JOURNAL in [PLACE + "/" + name for name in os.listdir(PLACE)]
+            for _ in range(2):
+                try:
+                    opened.add(ADDED)
+                    raise AssertionError("where was there room?")
+                except StoreError as error:
+                    assert error.code == "store-write", repr(error)
+            opened.close()
+
+        data = self._booted(self.data, go)
+        assert self.shown(data) == self.new
+        data = self._booted(data, lambda: os.remove(PLACE + "/filler"))
+        self.settle(data, True)
+
+
+def look():
+    """All that the device's store shows, whole: verified, with what is above it and without."""
+    opened = device()
+    opened.verify()
+    found = [opened.build_time]
+    for number in opened.numbers():
+        found.append((opened.ski(number), bytes(opened.certificate(number))))
+    for number in range(opened.identity_count):
+        identity = opened.identity(number)
+        found.append((identity.label, identity.chain, identity.key))
+    opened.close()
+    alone = CertStore(STORE)
+    alone.verify()
+    found.append(bytes(alone.copy(0, alone.size)))
+    alone.close()
+    return found
+
+
 def device():
     """The store of the device: with the changes above it, where there are any."""
-    opened = CertStore(STORE)
-    opened.close()
-    if CHANGES[len(PLACE) + 1 :] in " ".join(os.listdir(PLACE)):
-        return LayeredStore(CertStore(STORE), CHANGES, tag_key=KEY)
-    return CertStore(STORE, KEY)
-
-
-def _layered():
-    return LayeredStore(CertStore(STORE), CHANGES, tag_key=KEY)
+    base = CertStore(STORE, KEY)
+    return LayeredStore(base, CHANGES) if is_store(CHANGES) else base
 
 
 def _first_change(case, opened):
     opened.close()
-    opened = _layered()
+    opened = LayeredStore(CertStore(STORE, KEY), CHANGES)
     try:
         opened.remove(case.removed)
     finally:
@@ -288,7 +349,7 @@ def _first_change(case, opened):
 
 
 def _with_changes(case):
-    opened = _layered()
+    opened = LayeredStore(CertStore(STORE, KEY), CHANGES)
     opened.add(OTHERS[0])
     opened.close()
 

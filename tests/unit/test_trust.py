@@ -4,12 +4,13 @@ from certstore import anchors
 from certstore.certificate import Certificate
 from certstore.der import encode
 from certstore.errors import CorruptStore, SecureSocketError
+from certstore.layers import LayeredStore
 from certstore.store import CertStore
 from securesocket import handshake, trust
 from securesocket.errors import HandshakeError, UnsupportedFeature
 from securesocket.handshake import HandshakeReader
 from securesocket.trust import TrustSet
-from support import ON_MICROPYTHON, certificate_der, extension, made, raises, vector
+from support import EC_KEY, ON_MICROPYTHON, certificate_der, common_name, extension, made, raises, vector
 
 ROOT_EC = vector("flights/root_ec.der")
 ROOT_RSA = vector("flights/root_rsa.der")
@@ -46,6 +47,14 @@ def store(*ders):
     return CertStore(anchors.build(ders, 1700000000))
 
 
+def laid_out(der):
+    """What a store hands out for this anchor."""
+    return bytes(store(der).certificate(0))
+
+
+KEPT_EC, KEPT_RSA = laid_out(ROOT_EC), laid_out(ROOT_RSA)
+
+
 def propose(trust_set, body):
     offered = []
     result = trust_set.propose(body, 0, len(body), lambda der, source: offered.append((bytes(der), source)))
@@ -57,7 +66,7 @@ LEAF, INTERMEDIATE = parts(EC)
 
 
 def test_the_root_that_the_server_did_not_send_is_found_in_a_store():
-    assert propose(TrustSet((store(ROOT_EC, ROOT_RSA),), ()), EC) == (trust.ANCHORS, [(ROOT_EC, "store")])
+    assert propose(TrustSet((store(ROOT_EC, ROOT_RSA),), ()), EC) == (trust.ANCHORS, [(KEPT_EC, "store")])
 
 
 def test_the_root_is_found_among_given_certificates():
@@ -66,7 +75,7 @@ def test_the_root_is_found_among_given_certificates():
 
 def test_every_recorded_server_finds_its_root():
     trust_set = TrustSet((store(ROOT_EC, ROOT_RSA),), ())
-    for name, root in (("openssl_rsa", ROOT_RSA), ("gnutls_ec", ROOT_EC), ("fragmented_ec", ROOT_EC)):
+    for name, root in (("openssl_rsa", KEPT_RSA), ("gnutls_ec", KEPT_EC), ("fragmented_ec", KEPT_EC)):
         assert propose(trust_set, message(name)) == (trust.ANCHORS, [(root, "store")]), name
 
 
@@ -91,33 +100,50 @@ def test_a_root_sent_along_is_found_by_its_own_name():
     assert propose(TrustSet((), (ROOT_EC,)), chain(ROOT_EC))[0] == trust.ANCHORS
 
 
-def ca(ski):
-    return made(extensions=(extension(19, encode(0x30, b"\1\1\xff")), extension(14, encode(0x04, ski))))
+def ca(ski, key=EC_KEY):
+    """A CA; its key tells it from others when it comes out of a store."""
+    return made(
+        key=key, extensions=(extension(19, encode(0x30, b"\1\1\xff")), extension(14, encode(0x04, ski)))
+    )
+
+
+def other_key(byte):
+    return EC_KEY[:-64] + byte * 64
 
 
 def test_all_anchors_of_one_name_are_offered_the_one_with_the_right_ski_first():
-    first, second, third = ca(b"a" * 20), ca(b"b" * 20), ca(b"c" * 20)
+    three = [ca(ski * 20, other_key(ski)) for ski in (b"a", b"b", b"c")]
     issued = made(extensions=(extension(35, encode(0x30, encode(0x80, b"b" * 20))),))
-    for trust_set, source in (
-        (TrustSet((store(first, second, third),), ()), "store"),
-        (TrustSet((), (first, second, third)), "certificate"),
+    for trust_set, source, kept in (
+        (TrustSet((store(*three),), ()), "store", [laid_out(der) for der in three]),
+        (TrustSet((), three), "certificate", three),
     ):
         result, offered = propose(trust_set, chain(issued))
         assert result == trust.ANCHORS
-        assert offered[0] == (second, source)
-        assert sorted(offered) == sorted((der, source) for der in (first, second, third))
+        assert offered[0] == (kept[1], source)
+        assert sorted(offered) == sorted((der, source) for der in kept)
 
 
 def test_two_anchors_with_one_name_and_one_ski_are_both_offered():
-    first = ca(b"a" * 20)
-    second = made(
-        serial=b"\2\1\2",
-        extensions=(extension(19, encode(0x30, b"\1\1\xff")), extension(14, encode(0x04, b"a" * 20))),
-    )
+    both = [ca(b"a" * 20, other_key(byte)) for byte in (b"x", b"y")]
     issued = made(extensions=(extension(35, encode(0x30, encode(0x80, b"a" * 20))),))
-    result, offered = propose(TrustSet((store(first, second),), ()), chain(issued))
+    result, offered = propose(TrustSet((store(*both),), ()), chain(issued))
     assert result == trust.ANCHORS
-    assert sorted(der for der, _ in offered) == sorted((first, second))
+    assert sorted(der for der, _ in offered) == sorted(laid_out(der) for der in both)
+
+
+def test_a_root_out_of_a_store_is_found_by_its_own_name_when_it_is_the_server():
+    # Laid out it has other bytes than the server shows; it is its issuer all the same.
+    assert propose(TrustSet((store(ROOT_EC),), ()), chain(ROOT_EC)) == (trust.ANCHORS, [(KEPT_EC, "store")])
+
+
+def test_layers_are_one_store():
+    layered = LayeredStore(store(ROOT_EC, ROOT_RSA), "no-changes-here.bin")
+    assert propose(TrustSet((layered,), ()), EC) == (trust.ANCHORS, [(KEPT_EC, "store")])
+    assert propose(TrustSet((layered,), ()), message("openssl_rsa")) == (trust.ANCHORS, [(KEPT_RSA, "store")])
+    stranger = chain(made(name=common_name(b"nobody")))
+    assert propose(TrustSet((layered,), ()), stranger) == (trust.NO_ANCHOR, [])
+    assert layered.verified
 
 
 def test_a_certificate_that_is_no_ca_is_trusted_for_itself_only():
@@ -179,7 +205,7 @@ def test_any_damage_gives_a_proposal_or_a_typed_error():
                 _, offered = propose(trust_set, bytes(body))
             except SecureSocketError:
                 continue
-            assert offered in ([], [(ROOT_EC, "store")])
+            assert offered in ([], [(KEPT_EC, "store")])
         body[at] = old
 
 

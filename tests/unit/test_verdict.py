@@ -249,18 +249,6 @@ def test_judge_checks_host_and_dates_of_an_exact_certificate():
     raises(errors.MemoryBudgetError, "memory-verify", verdict.judge, forgotten)
 
 
-def test_dates_are_written_as_people_read_them():
-    rows = (
-        (0, "1970-01-01 00:00:00 UTC"),
-        (951782400, "2000-02-29 00:00:00 UTC"),
-        (1792281599, "2026-10-17 23:59:59 UTC"),
-        (4102444800, "2100-01-01 00:00:00 UTC"),
-        (253402300799, "9999-12-31 23:59:59 UTC"),
-    )
-    for seconds, text in rows:
-        assert verdict.date(seconds) == text
-
-
 def test_an_attackers_names_are_escaped_and_cut():
     nasty = common_name(b"\x1b[31mred\xe2\x80\xae" + b"x" * 90)
     leaf = made(name=nasty)

@@ -37,6 +37,7 @@ from .layout import (
     JOURNAL_MARK,
     MAGIC,
     MAX_COUNT,
+    MAX_LAID_OUT,
     MAX_SKI_WIDTH,
     MAX_TOTAL,
     MIN_SKI_WIDTH,
@@ -169,6 +170,7 @@ class Blob:
             not MIN_SKI_WIDTH <= header[AT_SKI_WIDTH] <= MAX_SKI_WIDTH
             or self._count > MAX_COUNT
             or self.size > MAX_TOTAL
+            or self.largest > self.size + MAX_LAID_OUT
             or not self.records_at <= self.identities_at <= self.size
             or any(header[AT_RESERVED:AT_BUILD_TIME])
             or any(header[AT_RESERVED_TOO:AT_HEADER_CHECK])
@@ -383,26 +385,30 @@ class Blob:
         """
         self._locate(number)
         size = self._stop - self._offset
-        if self._file is None:
-            record = self._window[self._offset : self._stop]
+        if into is not None:
+            into = memoryview(into)
+        if self._file is None or into is None:
+            record = self.copy(self._offset, size)
         else:
-            if into is None:
-                into = bytearray(max(self.largest, size))
+            if len(into) < size:
+                raise self._too_small(into)
             # At the end: a packed anchor is laid out over itself.
-            record = self._tail(into, size)
+            record = into[len(into) - size :]
             self.read(self._offset, record)
         kind = self._checked(number, record)[0]
         if kind == NOTHING:
             raise NotFound("not-found", "number %d" % number)
         if kind != PACKED:
             return record[RECORD_HEAD : size - RECORD_CHECK]
-        stop = size - RECORD_CHECK
-        return packed.lay_out(record, RECORD_HEAD, stop, None if into is None else memoryview(into))
+        try:
+            return packed.lay_out(record, RECORD_HEAD, size - RECORD_CHECK, into)
+        except ValueError:
+            raise self._too_small(into)
 
-    def _tail(self, into, size):
-        if len(into) < size:
-            raise ValueError("into: %d bytes needed" % size)
-        return memoryview(into)[len(into) - size :]
+    def _too_small(self, into):
+        if len(into) < self.largest:
+            return ValueError("into: %d bytes needed" % self.largest)
+        return CorruptStore("store-header", "a largest certificate of %d bytes" % self.largest)
 
     def verify(self):
         """Check the whole store, in time proportional to its size; sets `verified`. Raises as it finds."""

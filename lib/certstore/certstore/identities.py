@@ -21,7 +21,6 @@ _CHECK = const(4)
 _MAX_LABEL = const(64)
 _MAX_CHAIN = const(10)
 _MAX_PART = const(0xFFFF)
-_SEQUENCE = const(0x30)
 
 
 class Stored:
@@ -45,8 +44,7 @@ class Stored:
 
     @property
     def encrypted(self):
-        # Behind the outer header: an algorithm, or a version number.
-        return self.key[2 + (self.key[1] & 127 if self.key[1] > 127 else 0)] == _SEQUENCE
+        return keys.is_encrypted(self.key)
 
     @property
     def subject(self):

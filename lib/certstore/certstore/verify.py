@@ -31,22 +31,19 @@ def digest(read, size):
 
 def _records(store):
     try:
-        into = bytearray(store.largest) if store.largest <= store.size + layout.MAX_LAID_OUT else None
+        into = bytearray(store.largest)
     except MemoryError:
-        into = None
-    if into is None:
         raise CorruptStore("store-header", "a largest certificate of %d bytes" % store.largest)
     expected = store.records_at
     before = b""
     for number in range(len(store)):
-        try:
-            if not store.is_removed(number):
-                store.certificate(number, into)
-            else:
-                store.record(number)
-        except ValueError:
-            raise CorruptStore("store-header", "record %d larger than the largest" % number)
+        if store.is_removed(number):
+            store.record(number)
+        else:
+            store.certificate(number, into)
         start, stop = store.extent(number)
+        if stop - start > store.largest:
+            raise CorruptStore("store-header", "a largest certificate of %d bytes" % store.largest)
         entry = store.entry(number)
         place = padded(entry)
         if start != expected or place < before:

@@ -35,7 +35,7 @@ class ConfigurationError(SecureSocketError):
             "no-store",
             _EINVAL,
             "there is no certificate store on this device",
-            "make one with `securesocket store build`, then mpremote cp roots.bin :roots.bin; or pass trust=",
+            "make one with securesocket store build, then securesocket store push; or pass trust=",
         ),
         (
             "trust-empty",

@@ -248,7 +248,7 @@ def _unknown_issuer(path, issuer):
     remedy = None
     if path.top_aki and mozilla.has(path.top_aki):
         remedy = (
-            "it is one of Mozilla's roots: securesocket store build --only %s, and the others you need"
+            "it is one of Mozilla's roots: securesocket store add %s, then securesocket store push"
             % path.top_aki.hex()
         )
     elif path.top_fingerprint:
