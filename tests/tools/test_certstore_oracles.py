@@ -11,9 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from certstore import anchors, keys, names, pem
+from certstore import keys, names, pem
 from certstore.certificate import Certificate
-from certstore.store import CertStore
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 VECTORS = ROOT / "tests" / "vectors"
@@ -78,13 +77,6 @@ def test_subjects_as_cryptography_writes_them():
 def test_subject_hashes_of_mozillas_roots_tell_them_apart():
     subjects = {bytes(Certificate(der).subject) for der in MOZILLA}
     assert len({names.subject_hash(subject) for subject in subjects}) == len(subjects)
-
-
-def test_store_of_mozillas_roots():
-    store = CertStore(anchors.build(MOZILLA, 0))
-    store.verify()
-    for der in MOZILLA:
-        assert store.certificate(store.find(Certificate(der).ski)) == der
 
 
 def test_vectors_are_what_their_generator_makes(tmp_path):

@@ -9,6 +9,7 @@ import gc
 import os
 
 import vfs
+
 from certstore import anchors, journal
 from certstore.blob import is_store
 from certstore.errors import SecureSocketError, StoreError
@@ -24,8 +25,6 @@ STORE = PLACE + "/roots.bin"
 CHANGES = PLACE + "/roots-changes.bin"
 BLOCK = 512
 _EIO = 5
-# For what one boot allocates, in bytes.
-_ROOM = 6_000_000
 _ERASED = b"\xff" * BLOCK
 
 # Their devices differ: littlefs erases blocks and writes parts of them, FAT writes whole ones.
@@ -109,8 +108,7 @@ def boot(system, data, action, cut_at=None, torn=False, once=False, readonly=Fal
     """Mount a copy of `data` at PLACE and call action(). Returns the bytes afterwards, how many writes there
     were, and the OSError that ended it."""
     # While it runs nothing is collected: that closes files, and prints what a cut device says.
-    if gc.mem_free() < _ROOM:
-        gc.collect()
+    gc.collect()
     gc.disable()
     disk = Disk(data, cut_at, torn, once)
     vfs.mount(SYSTEMS[system](disk), PLACE, readonly=readonly)
@@ -148,7 +146,8 @@ BUILT = 1700000000
 KEY = b"the key of the tags"
 ROOTS = [certificate_der(stem) for stem in ("rsa_root", "ec_root", "twin_a")]
 ADDED = certificate_der("ec384_path0")
-OTHERS = [certificate_der(stem) for stem in ("twin_b", "leaf", "version1", "long_name")]
+OTHERS = CertStore(anchors.build([certificate_der(name) for name in ("leaf", "version1", "long_name")], 0))
+TWIN = certificate_der("twin_b")
 LAST = certificate_der("ski32")
 LAST_SKI = CertStore(anchors.build([LAST], 0)).ski(0)
 DEVICE = Stored("device", [certificate_der("ec_root")], vector("keys/ec_pkcs8.der"))
@@ -226,7 +225,7 @@ class Case:
         opened.close()
 
     def settle(self, data, is_new):
-        """Boot such a device, make the update if it is not made, and one more; nothing may be in their way."""
+        """Boot such a device, make the update if it is not made, and one more: nothing is in their way."""
 
         def go_on():
             if not is_new:
@@ -255,7 +254,6 @@ class Case:
         data = self._booted(data, lambda: os.remove(PLACE + "/filler"))
         self.settle(data, error is None)
         return error is None
-
 
     def stumble(self, number):
         """The update with one write that fails, in a program that goes on. Returns whether it told so."""
@@ -350,7 +348,7 @@ def _first_change(case, opened):
 
 def _with_changes(case):
     opened = LayeredStore(CertStore(STORE, KEY), CHANGES)
-    opened.add(OTHERS[0])
+    opened.add(TWIN)
     opened.close()
 
 
@@ -358,7 +356,7 @@ def _with_changes(case):
 UPDATES = {
     "add": lambda case, opened: opened.add(ADDED),
     "remove": lambda case, opened: opened.remove(case.removed),
-    "merge": lambda case, opened: opened.merge(CertStore(anchors.build(OTHERS, 0))),
+    "merge": lambda case, opened: opened.merge(OTHERS),
     "replace": lambda case, opened: opened.replace(case.incoming),
     "add_identity": lambda case, opened: opened.add_identity("key", DEVICE.chain[0], DEVICE.key, plain=True),
     "remove_identity": lambda case, opened: opened.remove_identity("device"),

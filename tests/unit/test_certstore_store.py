@@ -1,6 +1,8 @@
 """certstore.store: look-ups from every kind of source, and that damage never shows as another anchor."""
 
 import binascii
+import hashlib
+import json
 import sys
 
 from certstore import anchors, layout, names
@@ -86,27 +88,25 @@ KNOWN = [Known(DERS[stem]) for stem in DERS if stem != "cross_signed"]
 LAID_OUT = {known.der: known for known in KNOWN}
 
 
-def by_ski(opened, ski):
-    """All certificates with this SKI, as a caller looks them up."""
-    number = opened.find(ski)
+def walk(find, key):
+    """The numbers of all that is found, as a caller looks them up."""
     found = []
+    number = find(key)
     while number >= 0:
-        found.append(bytes(opened.certificate(number)))
-        number = opened.find(ski, number)
+        found.append(number)
+        number = find(key, number)
     return found
+
+
+def by_ski(opened, ski):
+    """All certificates with this SKI."""
+    return [bytes(opened.certificate(number)) for number in walk(opened.find, ski)]
 
 
 def by_subject(opened, subject):
-    """All certificates with this subject, as a caller looks them up."""
-    hash4 = names.subject_hash(subject)
-    number = opened.find_subject(hash4)
-    found = []
-    while number >= 0:
-        der = bytes(opened.certificate(number))
-        if names.same_name(Certificate(der).subject, subject):
-            found.append(der)
-        number = opened.find_subject(hash4, number)
-    return found
+    """All certificates with this subject."""
+    ders = [bytes(opened.certificate(n)) for n in walk(opened.find_subject, names.subject_hash(subject))]
+    return [der for der in ders if names.same_name(Certificate(der).subject, subject)]
 
 
 def check_lookups(opened):
@@ -200,6 +200,43 @@ def test_the_certificates_are_those_of_the_vectors():
             assert seen.pin().hex() == known[stem]["pin"] and opened.ski(number).hex() == known[stem]["ski"]
 
 
+def test_a_store_of_version_1_is_read_for_ever():
+    blob = vector("stores/v1.bin")
+    expected = json.loads(vector("stores/v1.json"))
+    for make in (CertStore, StreamStore):
+        opened = make(blob)
+        opened.verify()
+        assert (opened.build_time, len(opened)) == (expected["build_time"], len(expected["entries"]))
+        for number, entry in enumerate(expected["entries"]):
+            ski = bytes.fromhex(entry["ski"])
+            assert opened.ski(number) == ski
+            if "kind" not in entry:
+                assert opened.is_removed(number) and opened.hides(ski, 0, len(ski))
+                continue
+            der = opened.certificate(number)
+            assert hashlib.sha256(der).digest().hex() == entry["sha256"], number
+            assert (opened.kind(number), opened.is_packed(number)) == (entry["kind"], entry["packed"])
+            assert number in walk(opened.find, ski)
+            assert number in walk(opened.find_subject, names.subject_hash(Certificate(der).subject))
+        identity = opened.identity(0)
+        told = expected["identity"]
+        assert (opened.identity_count, identity.label) == (1, told["label"])
+        assert identity.chain == [certificate_der(told["certificate"])]
+        assert identity.key == vector("keys/%s.der" % told["key"])
+
+
+def test_a_store_of_version_1_is_built_again_byte_by_byte():
+    expected = json.loads(vector("stores/v1.json"))
+    ders = [certificate_der(stem) for stem in expected["certificates"]]
+    ders += [vector("stores/%s.der" % stem) for stem in expected["own"]]
+    removed = [[bytes.fromhex(part) for part in pair] for pair in expected["removed"]]
+    told = expected["identity"]
+    identity = Stored(
+        told["label"], [certificate_der(told["certificate"])], vector("keys/%s.der" % told["key"])
+    )
+    assert anchors.build(ders, expected["build_time"], [identity], removed) == vector("stores/v1.bin")
+
+
 def test_a_buffer_of_the_largest_is_enough_for_all_and_one_byte_less_is_not():
     for source in (CertStore(BLOB), StreamStore(BLOB)):
         largest = []
@@ -275,11 +312,7 @@ def test_duplicate_subjects_are_walked_in_the_order_of_their_numbers():
     ders = [ca(b"same", ski=bytes((i * 37 & 255,)) * 20) for i in range(40)]
     opened = CertStore(anchors.build(ders, 0))
     hash4 = names.subject_hash(Certificate(ders[0]).subject)
-    walked = []
-    number = opened.find_subject(hash4)
-    while number >= 0:
-        walked.append(number)
-        number = opened.find_subject(hash4, number)
+    walked = walk(opened.find_subject, hash4)
     assert walked == list(range(40)) == [number for number in opened.numbers()]
     for number in range(40):
         assert opened.find_subject(hash4, number - 1) == number
@@ -637,15 +670,6 @@ def check_whole(opened):
         opened.identity(number)
 
 
-def walk(find, key):
-    found = []
-    number = find(key)
-    while number >= 0:
-        found.append(number)
-        number = find(key, number)
-    return found
-
-
 def parse(der):
     return kind_of(Certificate(der))
 
@@ -706,7 +730,7 @@ def test_damage_of_the_identity_that_was_sealed_again():
         for make in (CertStore, StreamStore):
             opened = make(data)
             try:
-                opened.identity(0)
+                repr(opened.identity(0))
             except SecureSocketError:
                 pass
             try:

@@ -126,7 +126,7 @@ def test_a_missing_root_of_mozilla_is_offered_by_its_key_identifier():
     session = Session(leaf)
     session.anchor_source = None
     error = verdict.explain(session, OSError(-0x7680, "x"))
-    assert "--only 79b459e67bb6e5e40173800888c81a58f6e99b6e" in error.remedy
+    assert "store add 79b459e67bb6e5e40173800888c81a58f6e99b6e" in error.remedy
     assert "AKI 79b459e6" in error.found
 
 

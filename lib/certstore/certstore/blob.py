@@ -345,9 +345,11 @@ class Blob:
         """What a record's checksum covers of its index entry: subject hash, length of the SKI, SKI; bytes."""
         base = self._load(self._at(number), self._entry_size)
         size = self._window[base + AT_LENGTH] & 0x7F
-        if size > self._entry_size - ENTRY_EXTRA:
+        stop = base + ENTRY_HEAD + size
+        # A longer SKI, or one that is not padded with zeros, would not be found.
+        if size > self._entry_size - ENTRY_EXTRA or any(self._window[stop : base + self._entry_size - 3]):
             raise CorruptStore("store-index", "SKI entry %d" % number)
-        return bytes(self._window[base : base + ENTRY_HEAD + size])
+        return bytes(self._window[base:stop])
 
     def record(self, number):
         """A record with its checksum, checked: a memoryview of the source, or of a fresh buffer."""

@@ -55,6 +55,10 @@ class Stored:
     def ski(self):
         return Certificate(self.chain[0]).ski
 
+    def is_labelled(self, query):
+        """Whether this is its label."""
+        return isinstance(query, str) and query == self.label
+
     def is_meant(self, query):
         """Whether this is its subject ("CN=device-17,O=Acme", or just "CN=device-17") or SKI (bytes, hex)."""
         certificate = Certificate(self.chain[0])
@@ -70,12 +74,12 @@ class Stored:
         label = self.label.encode() if isinstance(self.label, str) else b""
         if not 1 <= len(label) <= _MAX_LABEL:
             raise StoreError("identity-label", "%d bytes" % len(label))
+        for part in [self.key] + self.chain:
+            if len(part) > _MAX_PART:
+                raise StoreError("store-size", "a part of %d bytes" % len(part))
         parts = [label, self.key]
         for der in self.chain:
             parts += (len(der).to_bytes(2, "little"), der)
-        for part in parts:
-            if len(part) > _MAX_PART:
-                raise StoreError("store-size", "a part of %d bytes" % len(part))
         size = _HEAD + sum(len(part) for part in parts) + _CHECK
         head = bytes((_KIND, len(label), len(self.chain)))
         head += len(self.key).to_bytes(2, "little") + size.to_bytes(3, "little")
@@ -159,7 +163,7 @@ def find(store, query):
     found = []
     for number in range(store.identity_count):
         identity = stored(store, number)
-        if identity.label == query:
+        if identity.is_labelled(query):
             return number
         if identity.is_meant(query):
             found.append(number)
@@ -174,6 +178,7 @@ def add(store, label, chain, key, password, plain, key_password):
     """CertStore.add_identity."""
     if (password is None) != bool(plain):
         raise StoreError("identity-password")
+    _refresh(store)
     own = [stored(store, number) for number in range(store.identity_count)]
     kind, der = keys.private_key(key, key_password)
     chain, repaired = order_chain(_flat(chain), kind, der)
@@ -185,6 +190,7 @@ def add(store, label, chain, key, password, plain, key_password):
 
 def remove(store, query):
     """CertStore.remove_identity."""
+    _refresh(store)
     number = find(store, query)
     label = stored(store, number).label
     kept = raw(store)
@@ -192,6 +198,12 @@ def remove(store, query):
     _write(store, kept)
     if store.keys and label in store.keys:
         pbes2.wipe(store.keys.pop(label))
+
+
+def _refresh(store):
+    from .update import refresh
+
+    refresh(store)
 
 
 def _write(store, made):
@@ -210,16 +222,21 @@ def united(first, second):
 def unlock(stores, password, query, max_iterations):
     """CertStore.unlock, of several stores."""
     tried = opened = 0
+    unreadable = None
     for store in stores:
         for number in range(store.identity_count):
             identity = stored(store, number)
-            wanted = query is None or identity.label == query or identity.is_meant(query)
+            wanted = query is None or identity.is_labelled(query) or identity.is_meant(query)
             if not wanted or not identity.encrypted:
                 continue
             tried += 1
             try:
                 kind, key = keys.private_key(identity.key, password, max_iterations)
             except BadPassword:
+                continue
+            except FormatError as error:
+                # This one is no reason to leave the others locked.
+                unreadable = error
                 continue
             if keys.matches(kind, key, Certificate(identity.chain[0])) is False:
                 continue
@@ -232,7 +249,7 @@ def unlock(stores, password, query, max_iterations):
     if not tried:
         raise NotFound("not-found", "no encrypted identity" if query is None else _shown(query))
     if not opened:
-        raise BadPassword("password")
+        raise unreadable or BadPassword("password")
     return opened
 
 

@@ -125,7 +125,7 @@ class LayeredStore:
         if self.changes is None:
             from .update import create
 
-            self.changes = create(self.path)
+            self.changes = CertStore(self.path) if is_store(self.path) else create(self.path)
         return self.changes
 
     def _is_new(self, entry, made):

@@ -26,14 +26,13 @@ def add(store, data):
 def remove(store, ski):
     """CertStore.remove: every certificate with this SKI. Returns how many."""
     ski = bytes(ski)
+    refresh(store)
     number = store.find(ski)
     count = 0
     while number >= 0:
         count += 1
         number = store.find(ski, number)
     if not count:
-        if not store.verified:
-            store.verify()
         raise NotFound("not-found", "SKI %s" % ski.hex())
     rewrite(store, Entries([]), lambda entry: entry[ENTRY_HEAD:] != ski or is_hiding(entry))
     return count
@@ -75,14 +74,19 @@ def is_hiding(entry):
     return entry[ENTRY_HEAD - 1] >= REMOVED
 
 
+def refresh(store):
+    """Read a store anew that is to be changed, and check it: it may have changed through another CertStore,
+    and damage must not be written as if it were right."""
+    if store.path is None:
+        raise StoreError("store-read-only")
+    store.open(store.path)
+    store.verify()
+
+
 def rewrite(store, second, keep=None, identities=None):
     """Write a store anew: its entries that `keep` keeps, those of `second`, and records of identities (None:
     its own). Nothing is written if nothing changes. Returns how many entries came from `second`."""
-    if store.path is None:
-        raise StoreError("store-read-only")
-    # Through another CertStore it may have changed, and damage must not be written as if it were right.
-    store.open(store.path)
-    store.verify()
+    refresh(store)
     journal.clear(store.path)
     own = store.identity_records()
     writer = Writer(store, second, store.build_time, own if identities is None else identities, keep)

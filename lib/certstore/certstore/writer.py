@@ -20,7 +20,7 @@ class Entries:
         rows.sort(key=_place)
         self._rows = rows
         self._by_hash = list(range(len(rows)))
-        self._by_hash.sort(key=lambda number: rows[number][0][:4] + number.to_bytes(2, "big"))
+        self._by_hash.sort(key=lambda number: rows[number][0][:4] + number.to_bytes(4, "big"))
 
     def __len__(self):
         return len(self._rows)
