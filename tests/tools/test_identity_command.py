@@ -11,6 +11,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from certstore.store import CertStore
 from plugins.identity import CA_PASSWORD, OTHER, PASSWORD, certificates, fails, openssl, run, stored, write
 from plugins.interpreters import ROOT, binary
 from plugins.peers import PythonServer
@@ -198,13 +199,13 @@ def test_the_program_of_the_documentation_presents_the_identity(environment, fol
     key = load_pem_private_key((folder / "server.key").read_bytes(), None)
     chain = [Member(certificates("server.crt")[0].public_bytes(Encoding.DER), key)]
     server = PythonServer(folder, chain, client_ca=(folder / "ca.crt").read_bytes())
-    [program] = blocks("python")
+    program, changes = blocks("python")
     program = program.replace("the password of device-17", PASSWORD)
     program = program.replace('"broker.example", 8883', f'"localhost", {server.port}')
     paths = [str(ROOT / "lib" / package) for package in ("certstore", "securesocket")]
     try:
         done = subprocess.run(
-            [binary("stock"), "-X", "heapsize=2M", "-c", program + ECHO],
+            [binary("stock"), "-X", "heapsize=2M", "-c", program + ECHO + changes],
             env={**os.environ, "MICROPYPATH": ":".join(paths)},
             capture_output=True,
             text=True,
@@ -215,6 +216,9 @@ def test_the_program_of_the_documentation_presents_the_identity(environment, fol
     finally:
         server.stop()
     assert shown == stored()["device-17"].chain
+    # What the second program has added, under its own password.
+    opened = CertStore(str(folder / "device.bin"))
+    assert opened.unlock(b"another", "gateway") == 1 and opened.identity_count == 2
 
 
 def test_the_documentation_names_every_verb():

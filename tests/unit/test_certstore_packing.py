@@ -1,6 +1,6 @@
 """certstore.packing: what is packed and what is kept whole, and that what is packed comes back."""
 
-from certstore import packed
+from certstore import packed, packing
 from certstore.certificate import Certificate
 from certstore.der import Der, encode
 from certstore.packing import pack
@@ -268,6 +268,10 @@ def names_to_pack():
         ("the start of a frame at the end", common_name(attribute(3, 0x0C, b"abc")[:10])),
         ("a frame that reaches beyond the name", encode(0x30, attribute(3, 0x0C, b"abc")[:-1])),
         ("nonsense", encode(0x30, bytes(range(256)))),
+        (
+            "a frame of lengths that no DER has",
+            encode(0x30, b"\x31\x80\x30\x7e\6\3\x55\4\3\x0c\x77" + b"v" * 119),
+        ),
         ("all words at once", encode(0x30, attribute(3, 0x0C, TEXT))),
     ]
     return rows
@@ -410,6 +414,33 @@ def test_times():
         seen = Certificate(laid_out(content))
         validity = bytes(seen.validity_and_subject)
         assert validity.startswith(encode(0x30, expected or times)), why
+
+
+def test_what_does_not_come_back_is_not_packed():
+    # A fault of the packer makes a store larger, not wrong.
+    def times(_):
+        return b"\x20\x20\1\1\0\0\0"
+
+    def name(given):
+        rest = given[96:-1] + b"?"
+        return b"\x7f" + given[:96] + bytes((packed.FIRST_RUN + len(rest) - 1,)) + rest
+
+    faults = (
+        ("_pack_time", times),
+        ("_pack_name", name),
+        ("_pack_key", lambda info: (4, bytes(64))),
+        ("_reversed", lambda usage: usage),
+    )
+    der = ca(name=common_name(b"n" * 100), basic=path_length(0))
+    check_packed(der)
+    for function, fault in faults:
+        right = getattr(packing, function)
+        setattr(packing, function, fault)
+        try:
+            assert pack(Certificate(der)) is None, function
+        finally:
+            setattr(packing, function, right)
+    check_packed(der)
 
 
 def test_integers_of_this_test():

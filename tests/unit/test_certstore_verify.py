@@ -160,6 +160,12 @@ def test_a_header_that_tells_a_largest_too_small():
                 assert bytes(opened.certificate(number)) == bytes(CertStore(BLOB).certificate(number))
 
 
+def test_a_largest_too_small_is_seen_of_whole_certificates_too():
+    blob = anchors.build([certificate_der("leaf")], 0)
+    largest = CertStore(blob).largest
+    refused(set_header(blob, layout.AT_LARGEST, (largest - 1).to_bytes(4, "little")), "store-header", "whole")
+
+
 def test_a_header_that_tells_other_identities():
     for count in (0, 2, 255):
         data = set_header(BLOB, layout.AT_IDENTITY_COUNT, bytes((count,)))

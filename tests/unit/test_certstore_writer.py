@@ -75,6 +75,21 @@ def test_what_both_have_goes_in_once():
         assert writer.added == len(DERS) - len(first)
 
 
+def test_certificates_of_one_checksum_are_told_apart():
+    # The bits of CRC-32's polynomial change no checksum.
+    content = b"two certificates"
+    changed = bytearray(content)
+    for at, bits in enumerate(b"\x41\x06\x71\xdb\x01"):
+        changed[at] ^= bits
+    first, second = [record(b"HASH", b"s" * 20, EXACT, bytes(each)) for each in (content, changed)]
+    assert first[0] == second[0] and first[1] != second[1] and first[1][-4:] == second[1][-4:]
+    for rows in ([first, second], [second, first], [first, second, second]):
+        opened = CertStore(written(Writer(Entries([]), Entries(rows), 0)))
+        opened.verify()
+        assert len(opened) == 2
+        assert sorted(bytes(opened.record(number)) for number in (0, 1)) == sorted((first[1], second[1]))
+
+
 def test_what_is_not_kept_does_not_go_in():
     ski = CertStore(anchors.build(DERS[6:7], 0)).ski(0)
     kept = [der for der in DERS if CertStore(anchors.build([der], 0)).ski(0) != ski]

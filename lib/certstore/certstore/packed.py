@@ -134,7 +134,7 @@ def _extensions(path_length, usage):
 def _tbs_size(record, start, stop):
     # The content of TBSCertificate. Refuses lengths that point outside: the rest is within bounds then.
     path_length = record[start + 1]
-    if stop - start < HEAD or NO_PATH_LENGTH != path_length > 127:
+    if NO_PATH_LENGTH != path_length > 127:
         raise _damaged()
     key_at, size = _key(record, start, stop)
     if key_at < start + HEAD:
