@@ -2,6 +2,13 @@
 
 import binascii
 
+from certstore import anchors, layout, pbes2, pem
+from certstore.certificate import Certificate
+from certstore.der import encode
+from certstore.errors import BadPassword, CorruptStore, FormatError, NotFound, SecureSocketError, StoreError
+from certstore.identities import Stored, order_chain
+from certstore.store import CertStore
+from certstore.writer import Entries, Writer
 from folder import (
     BUILT,
     DEVICE,
@@ -18,14 +25,6 @@ from folder import (
     shown_of,
 )
 from folder import shown as shows
-
-from certstore import anchors, layout, pbes2, pem
-from certstore.certificate import Certificate
-from certstore.der import encode
-from certstore.errors import BadPassword, CorruptStore, FormatError, NotFound, SecureSocketError, StoreError
-from certstore.identities import Stored, order_chain
-from certstore.store import CertStore
-from certstore.writer import Entries, Writer
 from securesocket import stores
 from securesocket.context import SecureContext
 from support import ALGORITHM, SIGNATURE, UNTIL_2049, UTC, VERSION_3, common_name, extension, raises, vector

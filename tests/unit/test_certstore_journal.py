@@ -2,11 +2,10 @@
 
 import binascii
 
-from folder import BUILT, DEVICE, EC, PATH0, RSA, TWIN_A, Folder, Patched, blob_of, get, names, put
-
 from certstore import anchors, journal, layout
 from certstore.errors import CorruptStore, StoreError
 from certstore.store import CertStore
+from folder import BUILT, DEVICE, EC, PATH0, RSA, TWIN_A, Folder, Patched, blob_of, get, names, put
 from support import only_on_micropython, raises
 
 OLD = anchors.build([RSA, EC], BUILT, [DEVICE])

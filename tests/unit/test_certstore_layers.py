@@ -1,5 +1,12 @@
 """certstore.layers: changes above a store that is only read, and above every later one of it."""
 
+from certstore import anchors, layout, pem, replace
+from certstore.certificate import Certificate
+from certstore.errors import BadPassword, CorruptStore, FormatError, NotFound, StoreError
+from certstore.identities import Stored
+from certstore.layers import LayeredStore
+from certstore.names import subject_hash
+from certstore.store import ANCHOR, EXACT, CertStore
 from folder import (
     BUILT,
     DEVICE,
@@ -18,14 +25,6 @@ from folder import (
     shown_of,
     ski_of,
 )
-
-from certstore import anchors, layout, pem, replace
-from certstore.certificate import Certificate
-from certstore.errors import BadPassword, CorruptStore, FormatError, NotFound, StoreError
-from certstore.identities import Stored
-from certstore.layers import LayeredStore
-from certstore.names import subject_hash
-from certstore.store import ANCHOR, EXACT, CertStore
 from securesocket.trust import TrustSet
 from support import ON_MICROPYTHON, Skip, certificate_der, raises, vector
 
@@ -399,7 +398,7 @@ def test_damage_of_the_changes_is_no_reason_to_leave_them_out():
             damaged[at] ^= 0x10
             put(layers.folder + "changes", damaged)
             try:
-                layers.again().verify()
+                layers.again()
             except CorruptStore:
                 continue
             raise AssertionError("byte %d" % at)

@@ -3,6 +3,11 @@
 import hashlib
 import io
 
+from certstore import anchors, blob, layout, replace
+from certstore.errors import CorruptStore, SecureSocketError, StoreError
+from certstore.identities import Stored
+from certstore.layers import LayeredStore
+from certstore.store import CertStore
 from folder import (
     BUILT,
     DEVICE,
@@ -21,12 +26,6 @@ from folder import (
     shown,
     shown_of,
 )
-
-from certstore import anchors, blob, layout, replace
-from certstore.errors import CorruptStore, SecureSocketError, StoreError
-from certstore.identities import Stored
-from certstore.layers import LayeredStore
-from certstore.store import CertStore
 from support import ON_MICROPYTHON, raises, vector
 
 KEY = b"0123456789abcdef"

@@ -1,5 +1,9 @@
 """certstore.update: what is added, removed and merged, and that the result is the store built at once."""
 
+from certstore import anchors, layout, pem, update
+from certstore.certificate import Certificate
+from certstore.errors import CorruptStore, FormatError, NotFound, StoreError
+from certstore.store import CertStore
 from folder import (
     BUILT,
     DEVICE,
@@ -20,11 +24,6 @@ from folder import (
     shown_of,
     ski_of,
 )
-
-from certstore import anchors, layout, pem, update
-from certstore.certificate import Certificate
-from certstore.errors import CorruptStore, FormatError, NotFound, StoreError
-from certstore.store import CertStore
 from support import certificate_der, extension, made, raises
 
 # Of every kind: packed and whole, of short, usual and long SKIs, two with one SKI, one that is no CA.

@@ -3,6 +3,9 @@
 import os
 import sys
 
+from certstore import anchors, layout, replace
+from certstore.errors import CorruptStore, StoreError
+from certstore.store import CertStore
 from folder import (
     BUILT,
     DEVICE,
@@ -20,10 +23,6 @@ from folder import (
     shown_of,
     ski_of,
 )
-
-from certstore import anchors, layout, replace
-from certstore.errors import CorruptStore, StoreError
-from certstore.store import CertStore
 from securesocket import stores
 from securesocket.context import SecureContext
 from securesocket.errors import ConfigurationError

@@ -24,7 +24,11 @@ class LayeredStore:
         self.path = path
         self.base_path = base_path or base.path
         self.tag_key = base.tag_key if tag_key is None else bytes(tag_key)
-        self.changes = CertStore(path) if is_store(path) else None
+        self.changes = None
+        if is_store(path):
+            self.changes = CertStore(path)
+            # A removal that is not found would bring back what was removed, and no look-up would notice.
+            self.changes.verify()
 
     def close(self):
         self.base.close()

@@ -30,10 +30,7 @@ def digest(read, size):
 
 
 def _records(store):
-    try:
-        into = bytearray(store.largest)
-    except MemoryError:
-        raise CorruptStore("store-header", "a largest certificate of %d bytes" % store.largest)
+    into = bytearray(store.largest)
     expected = store.records_at
     before = b""
     for number in range(len(store)):
