@@ -278,8 +278,19 @@ def test_merge():
         layers.shows(RSA, EC, TWIN_A, TWIN_B, PATH0, LEAF)
         damaged = bytearray(anchors.build([certificate_der("ski8")], BUILT))
         damaged[-9] ^= 1
-        raises(CorruptStore, "store-record", layers.store.merge, CertStore(damaged))
+        raises(CorruptStore, "store-check", layers.store.merge, CertStore(damaged))
         layers.shows(RSA, EC, TWIN_A, TWIN_B, PATH0, LEAF)
+
+
+def test_layers_are_merged_into_one_store():
+    with Layers() as layers:
+        layers.store.remove(ski_of(EC))
+        layers.store.add(PATH0)
+        put(layers.folder + "one", anchors.build([LEAF, RSA], BUILT))
+        one = CertStore(layers.folder + "one")
+        assert one.merge(layers.store) == 3
+        assert get(layers.folder + "one") == anchors.build([LEAF, RSA, PATH0, TWIN_A, TWIN_B], BUILT)
+        one.close()
 
 
 def test_the_order_of_changes_does_not_matter():

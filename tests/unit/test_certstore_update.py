@@ -1,6 +1,6 @@
 """certstore.update: what is added, removed and merged, and that the result is the store built at once."""
 
-from certstore import anchors, layout, pem, update
+from certstore import anchors, blob, layout, pem, update
 from certstore.certificate import Certificate
 from certstore.errors import CorruptStore, FormatError, NotFound, StoreError
 from certstore.store import CertStore
@@ -298,3 +298,38 @@ def test_a_new_store():
 def test_a_folder_that_is_not_there():
     error = raises(StoreError, "store-write", update.create, "/tmp/no-such-folder/s")
     assert "errno 2" in error.found
+
+
+def test_a_closed_store_is_a_typed_error():
+    with Folder() as folder:
+        put(folder + "roots", anchors.build([RSA, EC], BUILT))
+        store = CertStore(folder + "roots")
+        ski = ski_of(RSA)
+        number = store.find(ski)
+        store.close()
+        for call, args in (
+            (store.find, (ski,)),
+            (store.find_subject, (bytes(4),)),
+            (store.certificate, (number,)),
+            (store.ski, (number,)),
+            (store.verify, ()),
+        ):
+            raises(StoreError, "store-file", call, *args)
+        store.close()
+        # Until it is opened again.
+        store.open(folder + "roots")
+        assert store.find(ski) == number
+
+
+def test_a_file_that_cannot_be_asked_for_is_no_missing_file():
+    def stat(path):
+        raise OSError(5)
+
+    class Os:
+        pass
+
+    Os.stat = staticmethod(stat)
+    with Patched(blob, "os", Os):
+        raises(StoreError, "store-file", blob.is_file, "roots.bin")
+        raises(StoreError, "store-file", blob.is_store, "roots.bin")
+    assert not blob.is_file("no-such-folder/roots.bin")

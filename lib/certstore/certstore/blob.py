@@ -51,6 +51,19 @@ from .layout import (
 )
 
 _ENOENT = const(2)
+_EBADF = const(9)
+_ENODEV = const(19)
+_ENOTDIR = const(20)
+
+
+class _Closed:
+    """In the place of a file that was closed: what is read from it is a typed error."""
+
+    def seek(self, *_):
+        raise OSError(_EBADF)
+
+    def close(self):
+        pass
 
 
 class Blob:
@@ -102,7 +115,7 @@ class Blob:
         """Close the file, if there is one."""
         if self._file is not None:
             self._file.close()
-            self._file = None
+            self._file = _Closed()
 
     def _load(self, at, needed):
         # Makes `needed` bytes from `at` on readable in _window; returns where they begin there.
@@ -139,7 +152,10 @@ class Blob:
         return view
 
     def _read_header(self):
-        actual = len(self._window) if self._file is None else self._file.seek(0, 2)
+        try:
+            actual = len(self._window) if self._file is None else self._file.seek(0, 2)
+        except OSError as error:
+            raise StoreError("store-file", "errno %s" % error.errno)
         if self._unfinished:
             actual -= len(JOURNAL_MARK)
         start = self.copy(0, min(actual, AT_HEADER_LENGTH + 1))
@@ -437,7 +453,9 @@ def is_file(path):
     try:
         os.stat(path)
         return True
-    except OSError:
+    except OSError as error:
+        if error.errno not in (_ENOENT, _ENODEV, _ENOTDIR):
+            raise StoreError("store-file", "%s (errno %s)" % (path, error.errno))
         return False
 
 

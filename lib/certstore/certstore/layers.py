@@ -116,6 +116,14 @@ class LayeredStore:
         store, own = self._split(number)
         return store.is_packed(own)
 
+    def entry(self, number):
+        store, own = self._split(number)
+        return store.entry(own)
+
+    def record(self, number):
+        store, own = self._split(number)
+        return store.record(own)
+
     def certificate(self, number, into=None):
         """As CertStore.certificate."""
         store, own = self._split(number)
@@ -153,6 +161,8 @@ class LayeredStore:
 
     def merge(self, other):
         """As CertStore.merge; what the base has is not added."""
+        if not other.verified:
+            other.verify()
         return self._add((other.entry(number), bytes(other.record(number))) for number in other.numbers())
 
     def _add(self, rows):

@@ -71,6 +71,8 @@ class CertStore(Blob):
 
         if self.path is None:
             raise StoreError("store-read-only")
+        # It may have been closed, or changed through another CertStore.
+        self.open(self.path)
         replace(self, self.path, self.tag_key, source, older)
         self.open(self.path)
 

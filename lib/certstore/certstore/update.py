@@ -42,7 +42,10 @@ def merge(store, other):
     """CertStore.merge: the certificates of another store. Returns how many were not there yet."""
     if not other.verified:
         other.verify()
-    return rewrite(store, Certificates(other))
+    if isinstance(other, CertStore):
+        return rewrite(store, Certificates(other))
+    # Layers are not in one order: their certificates are held while they are written.
+    return rewrite(store, Entries([(other.entry(n), bytes(other.record(n))) for n in other.numbers()]))
 
 
 class Certificates:
