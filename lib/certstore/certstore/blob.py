@@ -13,57 +13,46 @@ import os
 from . import packed
 from .compat import const
 from .errors import CorruptStore, NotFound, StoreError
-from .layout import (
-    ANCHOR,
-    AT_BUILD_TIME,
-    AT_COUNT,
-    AT_DIGEST,
-    AT_HEADER_CHECK,
-    AT_HEADER_LENGTH,
-    AT_IDENTITIES,
-    AT_IDENTITY_COUNT,
-    AT_LARGEST,
-    AT_LENGTH,
-    AT_RESERVED,
-    AT_RESERVED_TOO,
-    AT_SKI_WIDTH,
-    AT_TOTAL,
-    AT_VERSION,
-    ENTRY_EXTRA,
-    ENTRY_HEAD,
-    GOOD_CRC,
-    HEADER_LENGTH,
-    JOURNAL,
-    JOURNAL_MARK,
-    MAGIC,
-    MAX_COUNT,
-    MAX_LAID_OUT,
-    MAX_SKI_WIDTH,
-    MAX_TOTAL,
-    MIN_SKI_WIDTH,
-    NOTHING,
-    PACKED,
-    RECORD_CHECK,
-    RECORD_HEAD,
-    REMOVED,
-    SUBJECT_ENTRY,
-    VERSION,
-)
+
+# Those of `layout`, as private constants: they cost a device no heap. A test holds them equal.
+_ANCHOR = const(1)
+_AT_BUILD_TIME = const(36)
+_AT_COUNT = const(16)
+_AT_DIGEST = const(44)
+_AT_HEADER_CHECK = const(92)
+_AT_HEADER_LENGTH = const(9)
+_AT_IDENTITIES = const(24)
+_AT_IDENTITY_COUNT = const(11)
+_AT_LARGEST = const(20)
+_AT_LENGTH = const(4)
+_AT_RESERVED = const(28)
+_AT_RESERVED_TOO = const(76)
+_AT_SKI_WIDTH = const(10)
+_AT_TOTAL = const(12)
+_AT_VERSION = const(8)
+_ENTRY_EXTRA = const(8)
+_ENTRY_HEAD = const(5)
+_GOOD_CRC = const(0x2144DF1C)
+_HEADER_LENGTH = const(96)
+_JOURNAL = ".new"
+_JOURNAL_MARK = b"complete"
+_MAGIC = b"\x89SKI\r\n\x1a\n"
+_MAX_COUNT = const(0xFFFF)
+_MAX_LAID_OUT = const(0x2000)
+_MAX_SKI_WIDTH = const(64)
+_MAX_TOTAL = const(0xFFFFFF)
+_MIN_SKI_WIDTH = const(20)
+_NOTHING = const(4)
+_PACKED = const(3)
+_RECORD_CHECK = const(4)
+_RECORD_HEAD = const(1)
+_REMOVED = const(128)
+_SUBJECT_ENTRY = const(2)
+_VERSION = const(1)
 
 _ENOENT = const(2)
-_EBADF = const(9)
 _ENODEV = const(19)
 _ENOTDIR = const(20)
-
-
-class _Closed:
-    """In the place of a file that was closed: what is read from it is a typed error."""
-
-    def seek(self, *_):
-        raise OSError(_EBADF)
-
-    def close(self):
-        pass
 
 
 class Blob:
@@ -93,13 +82,13 @@ class Blob:
 
     def _open_file(self, path):
         self._unfinished = False
-        if is_file(path + JOURNAL):
+        if is_file(path + _JOURNAL):
             from .journal import settle
 
             # An update that power was lost in. Where it cannot be finished, it is read where it is.
             self._unfinished = not settle(path)
             if self._unfinished:
-                path += JOURNAL
+                path += _JOURNAL
         try:
             file = open(path, "rb")
         except OSError as error:
@@ -115,31 +104,31 @@ class Blob:
         """Close the file, if there is one."""
         if self._file is not None:
             self._file.close()
-            self._file = _Closed()
 
     def _load(self, at, needed):
         # Makes `needed` bytes from `at` on readable in _window; returns where they begin there.
         if self._file is None:
             return at
-        try:
-            self._file.seek(at)
-            count = self._file.readinto(self._window)
-        except OSError as error:
-            raise StoreError("store-file", "errno %s" % error.errno)
+        count = self._fill(at, self._window)
         if count < needed:
             raise CorruptStore("store-truncated", "%s of %d bytes at %d" % (count, needed, at))
         return 0
+
+    def _fill(self, at, view):
+        # How many bytes of the file, from `at` on, went into the buffer.
+        try:
+            self._file.seek(at)
+            return self._file.readinto(view)
+        except (OSError, ValueError) as error:
+            # ValueError: a file that was closed, on some ports.
+            raise StoreError("store-file", str(error))
 
     def read(self, at, view):
         """Copy the bytes from `at` on into a memoryview."""
         if self._file is None:
             view[:] = self._window[at : at + len(view)]
             return
-        try:
-            self._file.seek(at)
-            count = self._file.readinto(view)
-        except OSError as error:
-            raise StoreError("store-file", "errno %s" % error.errno)
+        count = self._fill(at, view)
         if count != len(view):
             raise CorruptStore("store-truncated", "%s of %d bytes at %d" % (count, len(view), at))
 
@@ -157,56 +146,56 @@ class Blob:
         except OSError as error:
             raise StoreError("store-file", "errno %s" % error.errno)
         if self._unfinished:
-            actual -= len(JOURNAL_MARK)
-        start = self.copy(0, min(actual, AT_HEADER_LENGTH + 1))
-        if start[: len(MAGIC)] != MAGIC:
+            actual -= len(_JOURNAL_MARK)
+        start = self.copy(0, min(actual, _AT_HEADER_LENGTH + 1))
+        if start[: len(_MAGIC)] != _MAGIC:
             raise CorruptStore("store-magic")
-        if actual <= AT_HEADER_LENGTH:
+        if actual <= _AT_HEADER_LENGTH:
             raise CorruptStore("store-truncated", "%d bytes" % actual)
         # Whatever a later version adds, these two fields and the checksum at the end stay in place.
-        length = start[AT_HEADER_LENGTH]
+        length = start[_AT_HEADER_LENGTH]
         if actual < length:
             raise CorruptStore("store-truncated", "%d bytes" % actual, "a header of %d" % length)
         header = self.copy(0, length)
-        if binascii.crc32(header) != GOOD_CRC:
+        if binascii.crc32(header) != _GOOD_CRC:
             raise CorruptStore("store-header")
-        if header[AT_VERSION] > VERSION:
-            raise StoreError("store-version", "version %d" % header[AT_VERSION], "up to %d" % VERSION)
-        if length != HEADER_LENGTH or header[AT_VERSION] == 0:
+        if header[_AT_VERSION] > _VERSION:
+            raise StoreError("store-version", "version %d" % header[_AT_VERSION], "up to %d" % _VERSION)
+        if length != _HEADER_LENGTH or header[_AT_VERSION] == 0:
             raise CorruptStore("store-header")
-        self.size = _u32(header, AT_TOTAL)
+        self.size = _u32(header, _AT_TOTAL)
         if self.size != actual:
             raise CorruptStore("store-truncated", "%d bytes" % actual, "%d" % self.size)
-        self._count = _u32(header, AT_COUNT)
-        self._entry_size = header[AT_SKI_WIDTH] + ENTRY_EXTRA
-        self.largest = _u32(header, AT_LARGEST)
-        self.identity_count = header[AT_IDENTITY_COUNT]
-        self.identities_at = _u32(header, AT_IDENTITIES)
+        self._count = _u32(header, _AT_COUNT)
+        self._entry_size = header[_AT_SKI_WIDTH] + _ENTRY_EXTRA
+        self.largest = _u32(header, _AT_LARGEST)
+        self.identity_count = header[_AT_IDENTITY_COUNT]
+        self.identities_at = _u32(header, _AT_IDENTITIES)
         if (
-            not MIN_SKI_WIDTH <= header[AT_SKI_WIDTH] <= MAX_SKI_WIDTH
-            or self._count > MAX_COUNT
-            or self.size > MAX_TOTAL
-            or self.largest > self.size + MAX_LAID_OUT
+            not _MIN_SKI_WIDTH <= header[_AT_SKI_WIDTH] <= _MAX_SKI_WIDTH
+            or self._count > _MAX_COUNT
+            or self.size > _MAX_TOTAL
+            or self.largest > self.size + _MAX_LAID_OUT
             or not self.records_at <= self.identities_at <= self.size
-            or any(header[AT_RESERVED:AT_BUILD_TIME])
-            or any(header[AT_RESERVED_TOO:AT_HEADER_CHECK])
+            or any(header[_AT_RESERVED:_AT_BUILD_TIME])
+            or any(header[_AT_RESERVED_TOO:_AT_HEADER_CHECK])
         ):
             raise CorruptStore("store-header")
 
     @property
     def build_time(self):
         """The earliest time that a device with this store believes, in s since 1970."""
-        return int.from_bytes(bytes(self.copy(AT_BUILD_TIME, AT_DIGEST - AT_BUILD_TIME)), "little")
+        return int.from_bytes(bytes(self.copy(_AT_BUILD_TIME, _AT_DIGEST - _AT_BUILD_TIME)), "little")
 
     @property
     def digest(self):
         """The SHA-256 of everything behind the header, as the header has it."""
-        return bytes(self.copy(AT_DIGEST, AT_RESERVED_TOO - AT_DIGEST))
+        return bytes(self.copy(_AT_DIGEST, _AT_RESERVED_TOO - _AT_DIGEST))
 
     @property
     def records_at(self):
         """Where the records begin, behind both indexes."""
-        return HEADER_LENGTH + self._count * (self._entry_size + SUBJECT_ENTRY)
+        return _HEADER_LENGTH + self._count * (self._entry_size + _SUBJECT_ENTRY)
 
     def __len__(self):
         """How many entries there are: certificates, and those that hide others."""
@@ -220,8 +209,8 @@ class Blob:
 
     def is_removed(self, number):
         """Whether this entry is no certificate, but hides those with its SKI in a store below (`layers`)."""
-        base = self._load(self._at(number), ENTRY_HEAD)
-        return self._window[base + AT_LENGTH] >= REMOVED
+        base = self._load(self._at(number), _ENTRY_HEAD)
+        return self._window[base + _AT_LENGTH] >= _REMOVED
 
     def find(self, ski, after=-1):
         """The number of the first certificate with this SKI (bytes-like) above number `after`, or -1.
@@ -229,7 +218,7 @@ class Blob:
         A -1 of a store that is not `verified` may mean a damaged index: `verify` before reporting it.
         """
         number = self.find_entry(ski, after)
-        while number >= 0 and self._window[self._base + AT_LENGTH] >= REMOVED:
+        while number >= 0 and self._window[self._base + _AT_LENGTH] >= _REMOVED:
             number = self.find_entry(ski, number)
         return number
 
@@ -253,19 +242,19 @@ class Blob:
 
     def _compare_ski(self, number, buf, start, size):
         # Below, equal to or above 0 as the entry's SKI is to the wanted one: by bytes, then by length.
-        self._base = base = self._load(HEADER_LENGTH + number * self._entry_size, self._entry_size)
+        self._base = base = self._load(_HEADER_LENGTH + number * self._entry_size, self._entry_size)
         window = self._window
-        for i in range(self._entry_size - ENTRY_EXTRA):
-            difference = window[base + ENTRY_HEAD + i] - (buf[start + i] if i < size else 0)
+        for i in range(self._entry_size - _ENTRY_EXTRA):
+            difference = window[base + _ENTRY_HEAD + i] - (buf[start + i] if i < size else 0)
             if difference:
                 return difference
-        return (window[base + AT_LENGTH] & 0x7F) - size
+        return (window[base + _AT_LENGTH] & 0x7F) - size
 
     def hides(self, buf, start, size):
         """Whether an entry here hides the certificates with the SKI buf[start : start + size] below."""
         number = self._find_ski(buf, start, size, -1)
         while number >= 0:
-            if self._window[self._base + AT_LENGTH] >= REMOVED:
+            if self._window[self._base + _AT_LENGTH] >= _REMOVED:
                 return True
             number = self._find_ski(buf, start, size, number)
         return False
@@ -274,7 +263,7 @@ class Blob:
         """Whether `above`, a CertStore or None, hides what `find_subject` has just found here."""
         base = self._base
         return above is not None and above.hides(
-            self._window, base + ENTRY_HEAD, self._window[base + AT_LENGTH] & 0x7F
+            self._window, base + _ENTRY_HEAD, self._window[base + _AT_LENGTH] & 0x7F
         )
 
     def by_subject(self):
@@ -288,7 +277,7 @@ class Blob:
         Equal hashes do not make equal names: compare those with `names.same_name`. -1 as of `find`.
         """
         number = self._find_subject(hash4, after)
-        while number >= 0 and self._window[self._base + AT_LENGTH] >= REMOVED:
+        while number >= 0 and self._window[self._base + _AT_LENGTH] >= _REMOVED:
             number = self._find_subject(hash4, number)
         return number
 
@@ -311,15 +300,15 @@ class Blob:
 
     def at_position(self, position):
         """The number that the subject index has at this position."""
-        at = HEADER_LENGTH + self._count * self._entry_size + position * SUBJECT_ENTRY
-        base = self._load(at, SUBJECT_ENTRY)
+        at = _HEADER_LENGTH + self._count * self._entry_size + position * _SUBJECT_ENTRY
+        base = self._load(at, _SUBJECT_ENTRY)
         number = self._window[base] | self._window[base + 1] << 8
         if number >= self._count:
             raise CorruptStore("store-index", "subject entry %d" % position)
         return number
 
     def _compare_hash(self, number, hash4):
-        self._base = base = self._load(HEADER_LENGTH + number * self._entry_size, ENTRY_HEAD)
+        self._base = base = self._load(_HEADER_LENGTH + number * self._entry_size, _ENTRY_HEAD)
         for i in range(4):
             difference = self._window[base + i] - hash4[i]
             if difference:
@@ -329,7 +318,7 @@ class Blob:
     def _at(self, number):
         if not 0 <= number < self._count:
             raise NotFound("not-found", "number %d" % number, "0 to %d" % (self._count - 1))
-        return HEADER_LENGTH + number * self._entry_size
+        return _HEADER_LENGTH + number * self._entry_size
 
     def _locate(self, number):
         # Finds the record: window[_offset:_stop] in memory, or the same of the file.
@@ -342,7 +331,7 @@ class Blob:
         else:
             self._stop = self.identities_at
         if (
-            self._stop - self._offset < RECORD_HEAD + RECORD_CHECK
+            self._stop - self._offset < _RECORD_HEAD + _RECORD_CHECK
             or self._offset < self.records_at
             or self._stop > self.identities_at
         ):
@@ -355,15 +344,15 @@ class Blob:
 
     def ski(self, number):
         """The SKI of a certificate, bytes."""
-        return bytes(self.entry(number)[ENTRY_HEAD:])
+        return bytes(self.entry(number)[_ENTRY_HEAD:])
 
     def entry(self, number):
         """What a record's checksum covers of its index entry: subject hash, length of the SKI, SKI; bytes."""
         base = self._load(self._at(number), self._entry_size)
-        size = self._window[base + AT_LENGTH] & 0x7F
-        stop = base + ENTRY_HEAD + size
+        size = self._window[base + _AT_LENGTH] & 0x7F
+        stop = base + _ENTRY_HEAD + size
         # A longer SKI, or one that is not padded with zeros, would not be found.
-        if size > self._entry_size - ENTRY_EXTRA or any(self._window[stop : base + self._entry_size - 3]):
+        if size > self._entry_size - _ENTRY_EXTRA or any(self._window[stop : base + self._entry_size - 3]):
             raise CorruptStore("store-index", "SKI entry %d" % number)
         return bytes(self._window[base:stop])
 
@@ -374,24 +363,24 @@ class Blob:
 
     def _checked(self, number, record):
         entry = self.entry(number)
-        if binascii.crc32(record, binascii.crc32(entry)) != GOOD_CRC:
+        if binascii.crc32(record, binascii.crc32(entry)) != _GOOD_CRC:
             raise CorruptStore("store-record", "record %d" % number)
-        if not ANCHOR <= record[0] <= NOTHING:
+        if not _ANCHOR <= record[0] <= _NOTHING:
             raise StoreError("store-version", "record %d of kind %d" % (number, record[0]))
-        if (entry[AT_LENGTH] >= REMOVED) != (record[0] == NOTHING):
+        if (entry[_AT_LENGTH] >= _REMOVED) != (record[0] == _NOTHING):
             raise CorruptStore("store-record", "record %d of kind %d" % (number, record[0]))
         return record
 
     def kind(self, number):
         """ANCHOR for a certificate that may issue others, EXACT for one that stands for itself only."""
         kind = self.record(number)[0]
-        if kind == NOTHING:
+        if kind == _NOTHING:
             raise NotFound("not-found", "number %d" % number)
-        return ANCHOR if kind == PACKED else kind
+        return _ANCHOR if kind == _PACKED else kind
 
     def is_packed(self, number):
         """Whether `certificate` lays this one out: an anchor, without the signature it once had."""
-        return self.record(number)[0] == PACKED
+        return self.record(number)[0] == _PACKED
 
     def certificate(self, number, into=None):
         """The DER of a certificate, checked, as a memoryview.
@@ -414,12 +403,12 @@ class Blob:
             record = into[len(into) - size :]
             self.read(self._offset, record)
         kind = self._checked(number, record)[0]
-        if kind == NOTHING:
+        if kind == _NOTHING:
             raise NotFound("not-found", "number %d" % number)
-        if kind != PACKED:
-            return record[RECORD_HEAD : size - RECORD_CHECK]
+        if kind != _PACKED:
+            return record[_RECORD_HEAD : size - _RECORD_CHECK]
         try:
-            return packed.lay_out(record, RECORD_HEAD, size - RECORD_CHECK, into)
+            return packed.lay_out(record, _RECORD_HEAD, size - _RECORD_CHECK, into)
         except ValueError:
             raise self._too_small(into)
 
@@ -441,11 +430,11 @@ def is_store(path):
     """Whether there is a file at this path, or an update that counts as it (`journal`)."""
     if is_file(path):
         return True
-    if not is_file(path + JOURNAL):
+    if not is_file(path + _JOURNAL):
         return False
     from .journal import counts
 
-    return counts(path + JOURNAL)
+    return counts(path + _JOURNAL)
 
 
 def is_file(path):

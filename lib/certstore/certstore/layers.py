@@ -3,9 +3,14 @@ identities, and what hides certificates of the store below, also of a later vers
 """
 
 from .blob import is_store
+from .compat import const
 from .errors import NotFound, StoreError
-from .layout import AT_LENGTH, ENTRY_HEAD, NOTHING
 from .store import CertStore
+
+# Of `layout`, as in `blob`.
+_AT_LENGTH = const(4)
+_ENTRY_HEAD = const(5)
+_NOTHING = const(4)
 
 
 class LayeredStore:
@@ -142,7 +147,7 @@ class LayeredStore:
 
     def _is_new(self, entry, made):
         # Whether the base does not show this very certificate already.
-        ski = entry[ENTRY_HEAD:]
+        ski = entry[_ENTRY_HEAD:]
         if self._hides(ski):
             return True
         number = self.base.find(ski)
@@ -185,14 +190,14 @@ class LayeredStore:
             count += 1
             store, own = self._split(number)
             if store is self.base and not hiding:
-                hiding = [record(store.entry(own)[:AT_LENGTH], ski, NOTHING)]
+                hiding = [record(store.entry(own)[:_AT_LENGTH], ski, _NOTHING)]
             number = self.find(ski, number)
         if not count:
             if not self.verified:
                 self.verify()
             raise NotFound("not-found", "SKI %s" % ski.hex())
         rewrite(
-            self._writable(), Entries(hiding), lambda entry: entry[ENTRY_HEAD:] != ski or is_hiding(entry)
+            self._writable(), Entries(hiding), lambda entry: entry[_ENTRY_HEAD:] != ski or is_hiding(entry)
         )
         return count
 

@@ -11,7 +11,6 @@ from binascii import hexlify
 
 from .compat import const
 from .errors import CorruptStore, StoreError
-from .layout import MAX_LAID_OUT
 from .words import FRAMES, LENGTHS, STARTS, TEXT
 
 # The head: form of the key, pathLen, key usage; first and last second of validity; length of the DER
@@ -22,6 +21,7 @@ _AT_NAME_SIZE = const(17)
 HEAD = const(19)
 
 NO_PATH_LENGTH = const(255)
+_MAX_LAID_OUT = const(8192)
 
 # Tokens of names: the frame of an attribute, followed by the length of its value; a run of 1 to 96
 # bytes as they are; a word of the dictionary.
@@ -34,16 +34,43 @@ MAX_VALUE = const(118)
 # Forms of keys, from 1: what stands before the modulus or the coordinates in a SubjectPublicKeyInfo,
 # their size, and what stands behind. Form 0 is a whole one, followed by its length in 2 bytes.
 WHOLE_KEY = const(0)
-_RSA = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x82"
-_E = b"\x02\x03\x01\x00\x01"
-_EC = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06"
+# Literal, so that they stay in flash: what is composed when a module is imported lies on the heap.
 FORMS = (
-    (b"\x30\x82\x01\x22" + _RSA + b"\x01\x0f\0\x30\x82\x01\x0a\x02\x82\x01\x01\0", 256, _E),
-    (b"\x30\x82\x01\xa2" + _RSA + b"\x01\x8f\0\x30\x82\x01\x8a\x02\x82\x01\x81\0", 384, _E),
-    (b"\x30\x82\x02\x22" + _RSA + b"\x02\x0f\0\x30\x82\x02\x0a\x02\x82\x02\x01\0", 512, _E),
-    (b"\x30\x59\x30\x13" + _EC + b"\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\0\4", 64, b""),
-    (b"\x30\x76\x30\x10" + _EC + b"\x05\x2b\x81\x04\x00\x22\x03\x62\0\4", 96, b""),
-    (b"\x30\x81\x9b\x30\x10" + _EC + b"\x05\x2b\x81\x04\x00\x23\x03\x81\x86\0\4", 132, b""),
+    (  # RSA 2048
+        b"\x30\x82\x01\x22\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01"
+        b"\x01\x05\x00\x03\x82\x01\x0f\x00\x30\x82\x01\x0a\x02\x82\x01\x01\x00",
+        256,
+        b"\x02\x03\x01\x00\x01",
+    ),
+    (  # RSA 3072
+        b"\x30\x82\x01\xa2\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01"
+        b"\x01\x05\x00\x03\x82\x01\x8f\x00\x30\x82\x01\x8a\x02\x82\x01\x81\x00",
+        384,
+        b"\x02\x03\x01\x00\x01",
+    ),
+    (  # RSA 4096
+        b"\x30\x82\x02\x22\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01"
+        b"\x01\x05\x00\x03\x82\x02\x0f\x00\x30\x82\x02\x0a\x02\x82\x02\x01\x00",
+        512,
+        b"\x02\x03\x01\x00\x01",
+    ),
+    (  # P-256
+        b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
+        b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04",
+        64,
+        b"",
+    ),
+    (  # P-384
+        b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00\x04",
+        96,
+        b"",
+    ),
+    (  # P-521
+        b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02"
+        b"\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00\x04",
+        132,
+        b"",
+    ),
 )
 
 # version 3, serial number 1, ecdsa-with-SHA256: an algorithm that mbedTLS knows, for a signature of no
@@ -58,7 +85,10 @@ _USAGE = b"\x30\x0e\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02"
 _CONSTRAINTS_SIZE = const(17)
 _PATH_LENGTH_SIZE = const(20)
 _USAGE_SIZE = const(16)
-_USUAL = b"\xa3\x23\x30\x21" + _CONSTRAINTS + _USAGE + b"\x01\x06"
+_USUAL = (
+    b"\xa3\x23\x30\x21\x30\x0f\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x05\x30\x03"
+    b"\x01\x01\xff\x30\x0e\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02\x01\x06"
+)
 
 
 def laid_out_size(record, start, stop):
@@ -110,7 +140,7 @@ def lay_out(record, start, stop, into=None):
 def _size(tbs):
     size = tbs + _header_size(tbs) + _END_SIZE
     size += _header_size(size)
-    if size > MAX_LAID_OUT:
+    if size > _MAX_LAID_OUT:
         raise _damaged()
     return size
 

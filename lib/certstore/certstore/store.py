@@ -4,9 +4,11 @@
 """
 
 from .blob import Blob
-from .layout import ANCHOR, EXACT
+from .compat import const
 
-__all__ = ("ANCHOR", "EXACT", "CertStore")
+# Kinds of certificates: one that may issue others, and one that stands for itself only.
+ANCHOR = const(1)
+EXACT = const(2)
 
 
 class CertStore(Blob):

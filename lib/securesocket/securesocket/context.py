@@ -43,6 +43,9 @@ class SecureContext:
     """SecureContext(**options): see OPTIONS. Raises ConfigurationError, UnsupportedFeature, FormatError,
     StoreError. Reusable for any number of connections; holds no TLS state and nothing per root."""
 
+    # Whether it trusts the store in flash, which may change.
+    _in_flash = False
+
     def __init__(self, **options):
         _check_names(options)
         self.verify = options.get("verify", True)
@@ -67,7 +70,7 @@ class SecureContext:
         if isinstance(value, (str, bytes)) and len(value) <= _MAX_QUERY and "-----" not in str(value):
             # In the stores that are trusted here, else in that of this device.
             stores = self._sources[0] if self._sources is not None else ()
-            return _private_identity(stores or (_default_store(),), value)
+            return _private_identity(stores or (_trusted(),), value)
         from .identity import load
 
         return load(value)
@@ -76,6 +79,10 @@ class SecureContext:
     def trust(self):
         """The trust.TrustSet, or None for pins alone and for verify=False. Made for the first connection:
         what it needs of certstore costs several KB of RAM."""
+        if self._in_flash and _trusted() is not self._sources[0][0]:
+            # The first change of the store in flash has made layers of it.
+            self._sources = ((_trusted(),), ())
+            self._trust_set = None
         if self._trust_set is None and self._sources is not None:
             from .trust import TrustSet
 
@@ -90,7 +97,10 @@ class SecureContext:
             if self.on_bad_certificate:
                 raise _conflict("trust=None with on_bad_certificate=", "a trust set")
             return None
-        return ((_default_store(),), ()) if wanted is _DEFAULT else _sources(wanted)
+        if wanted is not _DEFAULT:
+            return _sources(wanted)
+        self._in_flash = True
+        return ((_trusted(),), ())
 
     def __repr__(self):
         if not self.verify:
@@ -282,10 +292,10 @@ def _private_identity(stores, query):
     return stores[-1].private_identity(query)
 
 
-def _default_store():
-    from .stores import default_store
+def _trusted():
+    from .stores import trusted
 
-    return default_store()
+    return trusted()
 
 
 def _is_bytes(value):

@@ -14,6 +14,7 @@ STORE_MODULE = "securesocket_roots"
 ROM_FILE = "/rom/roots.bin"
 CHANGES = "roots-changes.bin"
 
+# The base alone, until there are changes: what reads and makes them costs RAM.
 _store = None
 
 
@@ -21,16 +22,25 @@ def default_store():
     """The certstore.layers.LayeredStore of this device; opened once, since it is read in place. Raises
     ConfigurationError "no-store", StoreError."""
     global _store
-    if _store is None:
-        base = _base()
-        _store = _layered(base, _folder(base) + CHANGES)
+    if not hasattr(trusted(), "changes"):
+        _store = _layered(_store)
     return _store
 
 
-def _layered(base, changes):
+def trusted():
+    """What is trusted on this device now: default_store(), or its base while nothing was changed."""
+    global _store
+    if _store is None:
+        base = _base()
+        _store = _layered(base) if is_store(_folder(base) + CHANGES) else base
+    return _store
+
+
+def _layered(base):
     from certstore.layers import LayeredStore
 
-    return LayeredStore(base, changes, _folder(base) + STORE_FILES[0])
+    folder = _folder(base)
+    return LayeredStore(base, folder + CHANGES, folder + STORE_FILES[0])
 
 
 def _base():

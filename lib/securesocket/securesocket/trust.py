@@ -21,12 +21,13 @@ wrong ones mbedTLS says no, and nothing here turns that into a yes.
 
 from certstore.certificate import Certificate
 from certstore.compat import const
-from certstore.layout import ANCHOR
 from certstore.names import same_name, subject_hash
 
 from .handshake import MAX_CERTIFICATES, next_certificate
 
 _CERTIFICATE_LIST_HEADER = const(3)
+# certstore.store.ANCHOR; imported from there, it would take the whole store with it.
+_ANCHOR = const(1)
 
 # Results of TrustSet.propose
 NO_ANCHOR = const(0)
@@ -120,7 +121,7 @@ class TrustSet:
             der = where if store is None else store.certificate(where)
             anchor = Certificate(der)
             # What a store keeps as ANCHOR was found to be a CA's when it was built.
-            is_ca = anchor.may_issue if store is None else store.kind(where) == ANCHOR
+            is_ca = anchor.may_issue if store is None else store.kind(where) == _ANCHOR
             if is_ca and _equal(anchor.subject, name):
                 yield der, _source(store)
 
