@@ -1,5 +1,5 @@
-# The port's own set, and those packages of micropython-lib's bundle-networking that have a place
-# here. Not webrepl: it carries its password and all that is typed in the clear.
+# The port's own set, and of micropython-lib's bundle-networking what has a place here: not webrepl,
+# whose password and whose whole session go over the network in the clear.
 include("$(PORT_DIR)/boards/manifest.py")
 
 require("mip")
