@@ -3,6 +3,8 @@
 #   V=1                 show the output of the builds below this one
 #   MICROPYTHON_DIR=…   build from this MicroPython checkout (read, never written)
 #   MBEDTLS_DIR=…       with this mbedTLS, where the checkout has none
+#   BOARD=…             make firmware: the board, as `make firmware` lists them
+#   IDF_PATH=…          ESP-IDF, for firmware of an ESP32
 #   SECURESOCKET_CACHE=…  keep downloads here; by default in ~/.cache/securesocket
 
 .DEFAULT_GOAL := help
@@ -43,10 +45,11 @@ LIB := $(call tree,lib)
 FIRMWARE := manifest.py $(call tree,firmware)
 STORE_TOOLS := $(call tree,tools/securesocket_cli lib/certstore)
 HELPERS := $(wildcard tools/build/*.py)
+BOARD_FILES := $(call tree,boards)
 CHECKOUT := build/checkout-$(firstword $(shell echo '$(MICROPYTHON_DIR) $(MBEDTLS_DIR)' | cksum))
 
 ##@ Use
-.PHONY: help demo test lint bench store build campaign clean distclean FORCE
+.PHONY: help demo test lint bench store build firmware known-board campaign clean distclean FORCE
 help:  ## this list
 	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
@@ -69,6 +72,10 @@ campaign: build store  ## a long run of tools/campaign/NAME.py: make campaign NA
 	@test -f "tools/campaign/$(NAME).py" || { \
 		echo "make campaign NAME=…: there are: $(basename $(notdir $(wildcard tools/campaign/[a-z]*.py)))"; exit 1; }
 	@$(PYTHON) tools/campaign/$(NAME).py
+
+##@ For a board
+firmware: known-board $(ROOTS_MODULE) | build/system.ok  ## MicroPython with all of this frozen, in build/firmware/: BOARD=…
+	@$(PYTHON3) tools/build/boards.py $(BOARD)
 
 ##@ Make its parts
 build: $(BINARIES)  ## the MicroPython binaries for this machine, in build/unix/
@@ -101,6 +108,13 @@ $(ROOTS_MODULE): $(ROOTS)
 # Another checkout, another name: everything is built again.
 $(CHECKOUT): | build/system.ok
 	@rm -f build/checkout-* && touch $@
+
+known-board:
+	@$(PYTHON3) tools/build/boards.py --check $(BOARD)
+
+# What is not in Debian, or is someone's work in progress, only `make firmware` follows.
+build/firmware/%/firmware.uf2: $(LIB) $(FIRMWARE) $(BOARD_FILES) $(HELPERS) $(ROOTS_MODULE) $(CHECKOUT)
+	@$(PYTHON3) tools/build/boards.py $*
 
 # A checkout is someone's work in progress: its own makefile knows what changed.
 $(BINARIES): build/unix/%/micropython: $(LIB) $(FIRMWARE) $(HELPERS) $(ROOTS_MODULE) $(CHECKOUT) \

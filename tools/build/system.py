@@ -1,4 +1,4 @@
-"""What the machine itself must have: programs, a 32-bit C library, libfaketime.
+"""What the machine itself must have: programs, a 32-bit C library, libfaketime; for a firmware, its compiler.
 
 As root on Debian this installs what is missing. Anything still missing is told in one line,
 with the command that installs it.
@@ -54,6 +54,29 @@ NEEDS = (
     ("faketime", program("faketime"), "faketime"),
     ("libfaketime", has_libfaketime, "libfaketime"),
 )
+
+
+def arm_library(name):
+    """Whether the Arm compiler finds this file: it prints a bare name back when it does not."""
+
+    def present():
+        if not shutil.which("arm-none-eabi-gcc"):
+            return False
+        command = ["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", f"-print-file-name={name}"]
+        return Path(subprocess.run(command, capture_output=True, text=True).stdout.strip()).is_absolute()
+
+    return present
+
+
+# For firmware of the port rp2, asked for only when one is built.
+RP2_NEEDS = (
+    ("arm-none-eabi-gcc", program("arm-none-eabi-gcc"), "gcc-arm-none-eabi"),
+    ("newlib for Arm", arm_library("libc.a"), "libnewlib-arm-none-eabi"),
+    ("libstdc++ for Arm", arm_library("libstdc++.a"), "libstdc++-arm-none-eabi-newlib"),
+    ("cmake", program("cmake"), "cmake"),
+)
+# The Pico SDK compiles pioasm for the host, which makes a header for the radio's driver.
+RADIO_NEEDS = (*RP2_NEEDS, ("g++", program("g++"), "g++"))
 
 
 def missing(needs=NEEDS):
