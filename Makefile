@@ -42,7 +42,8 @@ PYTEST ?= -n 2 --dist loadgroup
 # Folders too: their time changes when a file in them comes or goes.
 tree = $(shell find $(1) -not -name '__pycache__*' -not -name '*.pyc' -not -name '.*' 2>/dev/null)
 LIB := $(call tree,lib)
-FIRMWARE := manifest.py $(call tree,firmware)
+# `firmware` alone is a target.
+FIRMWARE := manifest.py firmware/. $(call tree,firmware/*)
 STORE_TOOLS := $(call tree,tools/securesocket_cli lib/certstore)
 HELPERS := $(wildcard tools/build/*.py)
 BOARD_FILES := $(call tree,boards)

@@ -12,7 +12,19 @@ import system
 import common
 from plugins.interpreters import BUILDS, ROOT
 
-TARGETS = ("help", "demo", "test", "lint", "bench", "store", "build", "campaign", "clean", "distclean")
+TARGETS = (
+    "help",
+    "demo",
+    "test",
+    "lint",
+    "bench",
+    "firmware",
+    "store",
+    "build",
+    "campaign",
+    "clean",
+    "distclean",
+)
 
 
 def make(*words, **env):
@@ -100,6 +112,14 @@ def test_absent_programs_are_seen(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     found = {what for what, _ in system.missing()}
     assert found >= {"gcc", "gcc -m32", "git", "tar", "xz", "openssl", "gnutls-serv", "faketime"}
+
+
+def test_a_firmwares_compiler_is_checked_apart(monkeypatch, tmp_path):
+    """Who builds no firmware is not asked for its compiler."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    firmware = {what for what, _ in system.missing(system.RADIO_NEEDS)}
+    assert firmware == {"arm-none-eabi-gcc", "newlib for Arm", "libstdc++ for Arm", "cmake", "g++"}
+    assert not {"arm-none-eabi-gcc", "cmake"} & {what for what, _ in system.missing()}
 
 
 def test_failed_command_shows_its_end_and_its_log(tmp_path):

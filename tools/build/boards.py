@@ -8,7 +8,6 @@ import hashlib
 import os
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 
 import esp32
 import rp2
@@ -88,9 +87,8 @@ def build(*words):
     artifact = output / board["artifact"]
     # It is newer than what make compares it with, even if nothing in it changed.
     os.utime(artifact)
-    say(
-        f"{Path(artifact).relative_to(ROOT)}: {sizes['flash_bytes']} bytes of flash, {sizes['ram_bytes']} of RAM"
-    )
+    flash, ram = sizes["flash_bytes"], sizes["ram_bytes"]
+    say(f"{artifact.relative_to(ROOT)}: {flash} bytes of flash, {ram} of static RAM")
 
 
 if __name__ == "__main__":

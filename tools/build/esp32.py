@@ -1,4 +1,4 @@
-"""Firmware of MicroPython's port esp32: firmware.bin, firmware.elf and sizes.json. With the user's ESP-IDF."""
+"""Firmware of the port esp32, with the user's ESP-IDF: firmware.bin, firmware.elf and sizes.json."""
 
 import json
 import os

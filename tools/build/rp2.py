@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import system
+
 from common import ROOT, BuildError, clean_environment, run_logged, say
 from rp2_source import with_libraries
 from sources import source
