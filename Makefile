@@ -47,6 +47,8 @@ FIRMWARE := manifest.py firmware/. $(call tree,firmware/*)
 STORE_TOOLS := $(call tree,tools/securesocket_cli lib/certstore)
 HELPERS := $(wildcard tools/build/*.py)
 BOARD_FILES := $(call tree,boards)
+# The image that the emulator boots.
+PICO_SECURE := build/firmware/PICO_SECURE/firmware.uf2
 CHECKOUT := build/checkout-$(firstword $(shell echo '$(MICROPYTHON_DIR) $(MBEDTLS_DIR)' | cksum))
 
 ##@ Use
@@ -66,7 +68,7 @@ lint: .venv/made  ## ruff: rules and format
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { echo "not formatted; run: $(BIN)/ruff format"; exit 1; }
 
-bench: build store  ## measure: time, heap and sizes, beside the bare tls module
+bench: build store $(PICO_SECURE)  ## measure: time, heap and sizes, beside the bare tls module
 	@$(PYTHON) tools/bench/run.py
 
 campaign: build store  ## a long run of tools/campaign/NAME.py: make campaign NAME=…

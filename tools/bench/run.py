@@ -194,6 +194,11 @@ def sizes(rows, folder):
         rows.add(f"size_{package}", total, "bytes", f"{package} as .mpy files")
 
 
+def firmware(rows):
+    made = json.loads((ROOT / "build" / "firmware" / "PICO_SECURE" / "sizes.json").read_text())
+    rows.add("firmware_flash", made["flash_bytes"], "bytes", "PICO_SECURE with all of this and Mozilla's roots")
+
+
 def show(rows):
     table = Table(title="securesocket beside its rivals")
     for column, justify in (
@@ -271,6 +276,7 @@ def main():
             stores(rows, folder)
             derivations(rows)
             sizes(rows, folder)
+            firmware(rows)
         finally:
             for server in servers:
                 server.stop()
