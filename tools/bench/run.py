@@ -196,7 +196,7 @@ def sizes(rows, folder):
 
 def firmware(rows):
     made = json.loads((ROOT / "build" / "firmware" / "PICO_SECURE" / "sizes.json").read_text())
-    rows.add("firmware_flash", made["flash_bytes"], "bytes", "PICO_SECURE with all of this and Mozilla's roots")
+    rows.add("firmware_flash", made["flash_bytes"], "bytes", "PICO_SECURE with all that exists frozen")
 
 
 def show(rows):
