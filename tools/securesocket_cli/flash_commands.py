@@ -1,0 +1,3 @@
+"""`securesocket flash`."""
+
+COMMANDS = ()
