@@ -17,26 +17,27 @@ _END = b"\x04"
 _BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 _WINDOW = 4096
 
-# Each line is a command, as repr; \x04, what it raised and \x04 end what it prints.
+# Each line is a command, as repr; \x04, what it raised, \x04 and the number of writes end what it prints.
 _PROGRAM = """
 import os, sys, vfs
 class Flash:
     def __init__(self, path, cut_at):
-        self.size, self.cut_at = {block}, cut_at
+        self.size, self.cut_at, self.writes = {block}, cut_at, 0
         self.file = open(path, "r+b")
         self.count = self.file.seek(0, 2) // self.size
     def readblocks(self, n, buf, off=0):
         self.file.seek(n * self.size + off)
         self.file.readinto(buf)
     def write(self, at, buf):
-        self.cut_at -= 1
-        if not self.cut_at:
+        self.writes += 1
+        cut = self.writes == self.cut_at
+        if cut:
             # The first half of it is still written.
             buf = memoryview(buf)[:len(buf) // 2]
         self.file.seek(at)
         self.file.write(buf)
         self.file.flush()
-        if not self.cut_at:
+        if cut:
             sys.stdout.buffer.write(b"\\x06")
             while True:
                 sys.stdin.read(1)
@@ -75,13 +76,12 @@ if rom_file:
         return 0
     wrapped.rom_ioctl = rom_ioctl
     sys.modules["vfs"] = wrapped
+vfs.umount("/")
 try:
-    mounted = vfs.{kind}(flash)
+    vfs.mount(vfs.{kind}(flash), "/")
 except OSError:
     vfs.{kind}.mkfs(flash)
-    mounted = vfs.{kind}(flash)
-vfs.umount("/")
-vfs.mount(mounted, "/")
+    vfs.mount(vfs.{kind}(flash), "/")
 os.chdir("/")
 sys.path[:] = {path!r}
 if rom_file and rom[:3] == b"\\xd2\\xcd\\x31":
@@ -100,7 +100,7 @@ while True:
     sys.stdout.buffer.write(b"\\x04")
     if problem:
         sys.print_exception(problem, sys.stdout)
-    sys.stdout.buffer.write(b"\\x04")
+    sys.stdout.buffer.write(b"\\x04%d\\n" % flash.writes)
 """
 
 
@@ -108,7 +108,8 @@ class Board:
     """folder: for its flash. kind: of its file system. `port` is what mpremote connects to.
 
     cut_at: the number of the write at which power fails next; `cut` says that it has. lost_at: a text; the
-    connection is gone when a program with it arrives. seen: the programs that arrived.
+    connection is gone when a program with it arrives. seen: the programs that arrived. writes: the most since
+    a reset.
     """
 
     def __init__(self, folder, kind="VfsLfs2", blocks=256, block=4096, build="stock", rom_bytes=0, path=None):
@@ -121,10 +122,12 @@ class Board:
         self.block, self.kind, self.build = block, kind, build
         self.path = path or ["", "/lib"]
         self.cut_at, self.cut, self.lost_at, self.damage = 0, False, None, None
-        self.seen = []
+        self.seen, self.writes = [], 0
         self._process = None
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
+        # Formatted, as a board is that has started once.
+        self.run("")
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self):
@@ -168,6 +171,7 @@ class Board:
                     break
                 assert byte, f"the board ended: {parts}"
                 parts[number] += byte
+        self.writes = max(self.writes, int(self._process.stdout.readline()))
         return parts
 
     def run(self, code):
@@ -190,15 +194,18 @@ class Board:
     # ---- the port
 
     def _serve(self):
-        while True:
-            try:
+        try:
+            while True:
                 connection, _ = self._server.accept()
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError:
-                return
-            # The other end may be gone at any moment; there is the next one then.
-            with connection, contextlib.suppress(ConnectionError):
-                self._talk(connection)
+                # The other end may be gone at any moment; there is the next one then.
+                with connection, contextlib.suppress(ConnectionError):
+                    self._talk(connection)
+        except OSError:
+            pass  # closed by the test
+        finally:
+            # Whatever went wrong here, nobody waits for an answer.
+            self._server.close()
 
     def _talk(self, connection):
         raw, code = False, b""

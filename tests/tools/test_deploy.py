@@ -127,7 +127,11 @@ def test_a_dry_run_with_a_board_writes_nothing(board, small):
     before = board.image.read_bytes()
     text = run("deploy", board.port, "--dry-run")
     assert board.image.read_bytes() == before
-    assert "board     " in text and "MicroPython 1.26.1, .mpy 6" in text and text.endswith("nothing was written\n")
+    assert (
+        "board     " in text
+        and "MicroPython 1.26.1, .mpy 6" in text
+        and text.endswith("nothing was written\n")
+    )
 
 
 def test_a_dry_run_refuses_what_a_deployment_would(board, small):
@@ -153,8 +157,9 @@ def refused(board, *words):
 def test_modules_that_would_be_imported_first(board, small, name):
     board.put(name, b"")
     place = "/certstore" if name.endswith("__init__.py") else name
-    assert f"found {place}, which would be imported in place of /lib; remedy: mpremote rm -r :{place}" in refused(
-        board
+    assert (
+        f"found {place}, which would be imported in place of /lib; remedy: mpremote rm -r :{place}"
+        in refused(board)
     )
 
 
@@ -180,7 +185,9 @@ def test_a_full_file_system(tmp_path, small):
 def test_another_version_of_mpy(board, small, monkeypatch):
     plan = deploy.make_plan((), None, False)
     monkeypatch.setattr(
-        deploy, "make_plan", lambda *_: deploy.Plan({k: b"M\x07" + v[2:] for k, v in plan.files.items()}, None, 7)
+        deploy,
+        "make_plan",
+        lambda *_: deploy.Plan({k: b"M\x07" + v[2:] for k, v in plan.files.items()}, None, 7),
     )
     text = refused(board)
     assert "which loads .mpy of version 6, expected version 7" in text and "remedy: --source" in text
@@ -201,7 +208,9 @@ def test_a_store_of_another_version_on_the_host(board, small, store, folder):
 def test_a_store_of_another_version_on_the_board(board, small, store, place):
     board.put(place, store[: layout.AT_VERSION] + b"\x02" + store[layout.AT_VERSION + 1 :])
     text = refused(board)
-    assert f"found a store of format version 2 in {place}, expected version 1" in text and "--store FILE" in text
+    assert (
+        f"found a store of format version 2 in {place}, expected version 1" in text and "--store FILE" in text
+    )
     run("deploy", board.port, "--store", "roots.bin")
 
 
@@ -209,7 +218,9 @@ def test_a_store_of_another_version_in_the_firmware(board, small):
     head = layout.MAGIC + b"\x02" + bytes(20)
     board.put("/securesocket_roots.py", f"DATA = {head!r}".encode())
     text = refused(board)
-    assert "found a store of format version 2 in the firmware" in text and "a firmware made with these" in text
+    assert (
+        "found a store of format version 2 in the firmware" in text and "a firmware made with these" in text
+    )
 
 
 def test_a_file_that_is_no_store(board, small):
@@ -241,7 +252,7 @@ def deployed(board, small):
     return board
 
 
-@pytest.mark.parametrize("at", ["w(b", "hashlib", "os.rename(stage + \"/names\""])
+@pytest.mark.parametrize("at", ["w(b", "hashlib", 'os.rename(stage + "/names"'])
 def test_a_port_that_vanishes_half_way(deployed, at):
     deployed.lost_at = at
     text = run("deploy", deployed.port, status=1)
@@ -257,11 +268,10 @@ def test_a_port_that_vanishes_half_way(deployed, at):
 def test_power_fails_and_the_next_deployment_tidies_up(deployed, part, tmp_path):
     """As tests/tools/test_deploy_power.py does for every write, but to the end, with mpremote itself."""
     before = deployed.image.read_bytes()
-    deployed.cut_at = 10**6
+    deployed.writes = 0
     run("deploy", deployed.port)
-    writes = int(deployed.run("print(10**6 - flash.cut_at)"))
     deployed.image.write_bytes(before)
-    deployed.cut_at = max(1, int(writes * part))
+    deployed.cut_at = max(1, int(deployed.writes * part))
     text = run("deploy", deployed.port, status=1)
     assert deployed.cut and "the connection to the board was lost" in text
     assert imported(deployed) in ("1\n", "5\n")
@@ -271,7 +281,7 @@ def test_power_fails_and_the_next_deployment_tidies_up(deployed, part, tmp_path)
 
 def test_a_file_system_that_has_less_room_than_it_says(deployed, monkeypatch, small):
     """The check of the free space passes, and a write fails."""
-    deployed.put("/filler", bytes(200 * 4096))
+    deployed.run("with open('/filler', 'wb') as f:\n for _ in range(200): f.write(bytes(4096))")
     small["certstore/deep/part.py"].write_bytes(b"VALUE = 'x'\n" + b"# ..\n" * 40000)
     monkeypatch.setattr(deploy.Plan, "bytes_in", lambda *_: 0)
     text = run("deploy", deployed.port, "--source", status=1)
@@ -326,8 +336,10 @@ def with_rom(tmp_path):
 def test_romfs(with_rom, small, store):
     text = run("deploy", with_rom.port, "--romfs", "--store", "roots.bin")
     assert text.startswith("/rom/lib: certstore, securesocket: 3 files, ")
-    assert with_rom.files() == {}
-    said = with_rom.run("import securesocket; print(securesocket.__file__, len(open('/rom/roots.bin','rb').read()))")
+    assert not any(name.startswith("/lib") for name in with_rom.files())
+    said = with_rom.run(
+        "import securesocket; print(securesocket.__file__, len(open('/rom/roots.bin','rb').read()))"
+    )
     assert said == f"/rom/lib/securesocket/__init__.mpy {len(store)}\n"
 
 

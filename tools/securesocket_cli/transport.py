@@ -43,10 +43,12 @@ def mpremote(words, shown=False, timeout_s=_TIMEOUT_S):
 
 
 def _failure(output, done):
-    lines = (output + "\n" + done.stderr.decode("utf-8", "replace")).strip().splitlines()
+    said = done.stderr.decode("utf-8", "replace")
+    lines = (output + "\n" + said).strip().splitlines()
     reason = lines[-1].removeprefix("mpremote: ") if lines else f"exit status {done.returncode}"
-    if any(word in reason for word in _LOST) and "Traceback" in done.stderr.decode("utf-8", "replace"):
-        reason = f"the connection to the board was lost ({reason.rpartition(': ')[2]})"
+    lost = [line for line in lines if any(word in line for word in _LOST)]
+    if lost and "Traceback" in said:
+        reason = f"the connection to the board was lost ({lost[0].rpartition(': ')[2]})"
     remedy = "; remedy: connect a board, or name it with --port" if reason == _NO_BOARD else ""
     return f"mpremote: {names.escape(reason)}{remedy}"
 
