@@ -5,6 +5,8 @@ It proves function, heap and size. It proves no security (the random source is c
 
     errors    what goes wrong, typed
     image     the firmware's file, checked
+    files     modules for the device's file system
+    emulated  runs on the device at its start
     uart      the serial port as the PL011 has it
     heap      MicroPython's allocation table, read from outside
     network   PPP to a process that is the rest of the internet
@@ -14,3 +16,8 @@ It proves function, heap and size. It proves no security (the random source is c
     serve     the machine as a process, on two sockets
     client    start that process, run scripts in it
 """
+
+# Where its sockets listen.
+HOST = "127.0.0.1"
+# A script that holds this pin high marks a window that is measured.
+MARK_PIN = 22

@@ -7,9 +7,10 @@ import sys
 
 import click
 
+from emulator import HOST
 from emulator.client import FIRMWARE, Emulator
 from emulator.errors import EmulatorError
-from emulator.serve import HOST, serve
+from emulator.serve import serve
 
 PORT = 2040
 

@@ -13,9 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from emulator import HOST, MARK_PIN, files
 from emulator.errors import MachineStopped, ProtocolError, error
-from emulator.machine import MARK_PIN
-from emulator.serve import HOST
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "build" / "firmware" / "PICO_SECURE"
@@ -66,6 +65,12 @@ class Emulator:
         Raises ScriptTimeout after `timeout_ms` of emulated time.
         """
         return self.start(source, **how).result()
+
+    def install(self, name, source):
+        """Put a module on the device, compiled, where it outlives resets."""
+        done = self.run(files.writing(f"{name}.mpy", files.compiled(source, f"{name}.py")), reset=False)
+        if done["status"]:
+            raise ProtocolError(f"the device does not take the module {name}: {done['stderr']}")
 
     def close(self):
         if self._process.poll() is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from rp2040py.boards import BoardSpec
 from rp2040py.device import MicroPythonDevice
 
-from emulator import image, uart
+from emulator import MARK_PIN, files, image, uart
 from emulator.console import Console
 from emulator.errors import MachineStopped, NetworkDown, ScriptTimeout
 from emulator.heap import Heap, Window
@@ -28,18 +28,15 @@ SAMPLE_NS = 200_000
 USB_DELAY_US = 500
 BOOT_WALL_S = 120
 BOOT_MS = 60_000
-# A script that holds this pin high marks a window that is measured.
-MARK_PIN = 22
 HIGH = 1
 # What the friendly REPL says when it is ready.
 PROMPT = b">>> "
 TAIL_BYTES = 256
-BOOT_SCRIPT = Path(__file__).with_name("boot.py")
+STARTED_MODULE = Path(__file__).with_name("emulated.py")
 # Names that mean this computer's loopback to a program on the device.
 HOST_NAMES = {"localhost": HOST_ADDRESS, "127.0.0.1": HOST_ADDRESS}
 NO_ADDRESS = "0.0.0.0"
-ASK_NETWORK = "print(_ppp.ifconfig()[0])"
-INSTALL = "with open('boot.py', 'w') as file:\n file.write({text!r})\n"
+ASK_NETWORK = "import emulated\nprint(emulated.ppp.ifconfig()[0])"
 
 
 class Machine:
@@ -87,6 +84,7 @@ class Machine:
         before, there, _ = self._tail.partition(REBOOT)
         if there:
             self._tail = b""
+            self.network.close()
             self._device.hard_reset()
             # The REPL that comes up is the friendly one; who was in the other waits for its banner.
             if before.rfind(BANNER) >= before.rfind(PROMPT):
@@ -118,10 +116,13 @@ class Machine:
             raise ScriptTimeout(f"the image did not appear on USB within {BOOT_WALL_S} s; is it MicroPython's?") from error
         now = time.gmtime()
         when = (*now[:3], now.tm_wday, *now[3:6], 0)
-        text = f"NOW = {when}; HOST_NAMES = {HOST_NAMES}\n{BOOT_SCRIPT.read_text()}"
-        done = await self.run(INSTALL.format(text=text), BOOT_MS, reset=False)
-        if done["stderr"]:
-            raise MachineStopped(f"the device does not take its boot.py: {done['stderr']}")
+        module = files.compiled(
+            f"NOW = {when}; HOST_NAMES = {HOST_NAMES}\n{STARTED_MODULE.read_text()}", STARTED_MODULE.name
+        )
+        for name, data in (("emulated.mpy", module), ("boot.py", b"import emulated\n")):
+            done = await self.run(files.writing(name, data), BOOT_MS, reset=False)
+            if done["stderr"]:
+                raise MachineStopped(f"the device does not take its {name}: {done['stderr']}")
         await self.run("pass", BOOT_MS)
 
     async def run(self, source, timeout_ms, *, reset=True, on_output=None):

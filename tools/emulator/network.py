@@ -16,7 +16,7 @@ import tty
 from emulator.errors import MissingProgram
 
 HOST_ADDRESS = "10.0.2.2"
-PROGRAMS = {"slirp-fullbolt": "slirp", "unshare": "util-linux"}
+PROGRAMS = {"slirp-fullbolt": "slirp", "unshare": "util-linux", "hostname": "hostname"}
 # slirp takes its own address from its host's name and ends PPP at once if that is 127.x. In a name space
 # of its own the host's name is the address itself.
 COMMAND = (
@@ -90,6 +90,8 @@ class Network:
         self._sent.clear()
         self._arriving.clear()
         self._received.clear()
+        self._feeding.cancel()
+        self._feeds = False
 
     def tick(self):
         """Move bytes between the port and the pseudo-terminal; called each emulated millisecond."""

@@ -15,10 +15,10 @@ import json
 import socket
 import sys
 
+from emulator import HOST
 from emulator.errors import EmulatorError, ProtocolError
 from emulator.machine import Machine
 
-HOST = "127.0.0.1"
 READ_BYTES = 4096
 REQUEST_BYTES = 1024 * 1024
 INTERRUPT = b"\x03\x03"

@@ -1,5 +1,12 @@
-# The emulated device's boot.py: clock, network, and consent to a random source that is constant here.
-# The emulator writes NOW, (year, month, day, weekday, hour, minute, second, 0), and HOST_NAMES in front.
+"""Runs on the device at each start of an emulated Pico: clock, network, and consent to a random source that
+is constant there. `ppp` is the network's interface.
+
+The emulator writes two constants in front: NOW, what machine.RTC.datetime takes, and HOST_NAMES, addresses
+of names that mean the emulating computer's loopback.
+"""
+
+# ruff: noqa: F821 (the constants in front)
+
 import socket
 import sys
 import time
@@ -10,12 +17,12 @@ import network
 if time.gmtime()[0] < NOW[0]:
     machine.RTC().datetime(NOW)
 
-_uart = machine.UART(0, 1_000_000, tx=machine.Pin(0), rx=machine.Pin(1), rxbuf=4096, txbuf=2048)
-_ppp = network.PPP(_uart)
-_ppp.connect()
-_start = time.ticks_ms()
+uart = machine.UART(0, 1_000_000, tx=machine.Pin(0), rx=machine.Pin(1), rxbuf=4096, txbuf=2048)
+ppp = network.PPP(uart)
+ppp.connect()
+started = time.ticks_ms()
 # isconnected() is true before an address has been given.
-while _ppp.ifconfig()[0] == "0.0.0.0" and time.ticks_diff(time.ticks_ms(), _start) < 20_000:
+while ppp.ifconfig()[0] == "0.0.0.0" and time.ticks_diff(time.ticks_ms(), started) < 20_000:
     time.sleep_ms(5)
 
 
