@@ -53,6 +53,9 @@ NEEDS = (
     ("gnutls-serv", program("gnutls-serv"), "gnutls-bin"),
     ("faketime", program("faketime"), "faketime"),
     ("libfaketime", has_libfaketime, "libfaketime"),
+    ("slirp-fullbolt", program("slirp-fullbolt"), "slirp"),
+    ("unshare", program("unshare"), "util-linux"),
+    ("hostname", program("hostname"), "hostname"),
 )
 
 
