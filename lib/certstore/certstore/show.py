@@ -18,9 +18,9 @@ def describe(store):
 
 
 def _where(store):
-    base = getattr(store, "base", None)
-    if base is not None:
-        return "%s, changes in %s" % (_where(base), store.path)
+    if hasattr(store, "base"):
+        changed = "" if store.changes is None else ", changes in " + store.path
+        return _where(store.base) + changed
     return "in memory" if store.path is None else store.path
 
 

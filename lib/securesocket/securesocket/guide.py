@@ -14,13 +14,13 @@ _JOBS = """
 Connect
   s = securesocket.SecureSocket("example.com", 443)
   s.write(b"GET / HTTP/1.0\\r\\nHost: example.com\\r\\n\\r\\n"); s.readline()
-  print(s.report)                  what was verified, and how long it took
+  print(s.report)                  # what was verified, and how long it took
 Choose whom to trust
   securesocket.SecureSocket(host, port, {"trust": open("ca.pem").read()})
   securesocket.default_store().add(open("ca.pem").read())
 Set the clock, after each start
-  securesocket.set_clock()         by SNTP; or set_clock((2026, 12, 31, 23, 59, 0))
-Errors say what was found, what was expected, and what to type: securesocket.errors
+  securesocket.set_clock()         # SNTP; or set_clock((2026, 12, 31, 23, 59, 0))
+An error says what was found, what was expected, and what to type
 """
 
 _PORTS = (("https://", 443), ("wss://", 443), ("mqtts://", 8883))
