@@ -15,6 +15,7 @@ _PUBLIC = (
     (
         "securesocket.errors",
         (
+            "errors",
             "BadPassword",
             "BadSignature",
             "CertificateError",
@@ -37,7 +38,6 @@ _PUBLIC = (
             "UnknownIssuer",
             "UnsupportedFeature",
             "WeakKey",
-            "errors",
         ),
     ),
 )

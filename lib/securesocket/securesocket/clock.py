@@ -70,7 +70,7 @@ def _of_tuple(when):
     # Of 8, the last two are weekday and day of the year: what machine.RTC gives has another order, and must
     # not be taken for it.
     known = None
-    if len(when) == 6 or len(when) == 8:
+    if len(when) in (6, 8) and all(type(part) is int for part in when):
         known = of_date(*when[:6])
     if known is not None and len(when) == 8:
         new_year = of_date(when[0], 1, 1, 0, 0, 0)

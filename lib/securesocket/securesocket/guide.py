@@ -19,7 +19,7 @@ Choose whom to trust
   securesocket.SecureSocket(host, port, {"trust": open("ca.pem").read()})
   securesocket.default_store().add(open("ca.pem").read())
 Set the clock, after each start
-  securesocket.set_clock()         # SNTP; or set_clock((2026, 12, 31, 23, 59, 0))
+  securesocket.set_clock()         # or set_clock((2026, 12, 31, 23, 59, 0))
 An error says what was found, what was expected, and what to type
 """
 
