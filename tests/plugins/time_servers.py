@@ -1,5 +1,8 @@
 """Time servers on loopback: a real one, and one that answers what it is told to."""
 
+import os
+import pwd
+import shutil
 import socket
 import struct
 import threading
@@ -22,7 +25,10 @@ class ChronyServer(Program):
             f"pidfile {stem}.pid",
         )  # fmt: skip
         stem.write_text("\n".join(lines) + "\n")
-        super().__init__(["chronyd", "-U", "-x", "-d", "-u", Path.home().owner(), "-f", str(stem)], port)
+        chronyd = shutil.which("chronyd", path=os.environ["PATH"] + ":/usr/sbin")
+        super().__init__(
+            [chronyd, "-U", "-x", "-d", "-u", pwd.getpwuid(os.getuid()).pw_name, "-f", str(stem)], port
+        )
         self.wait_for(rb"Disabled control of system clock")
         self._wait_until_it_answers()
 
