@@ -77,6 +77,7 @@ def test_every_code_of_a_table_is_raised():
             ["a"],
         ),
         ("T = ((1, 'E', 'a'),)", ["a"]),
+        ("T = ('E', 'E')", []),
         ("def f():\n    raise E(unknown())", [None]),
         ("def f():\n    raise Other('a')", []),
     ],

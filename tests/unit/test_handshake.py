@@ -1,6 +1,6 @@
 """securesocket.handshake: what real servers say, whole, in pieces, with trailing bytes and damaged."""
 
-from securesocket import handshake
+import securesocket.handshake as handshake
 from securesocket.handshake import HandshakeReader, alert_name, is_tls13, message_name, next_certificate
 from support import ON_MICROPYTHON, vector
 

@@ -1,12 +1,13 @@
 """securesocket.trust: which anchors are proposed for what a server shows."""
 
+import securesocket.handshake as handshake
+import securesocket.trust as trust
 from certstore import anchors
 from certstore.certificate import Certificate
 from certstore.der import encode
 from certstore.errors import CorruptStore, SecureSocketError
 from certstore.layers import LayeredStore
 from certstore.store import CertStore
-from securesocket import handshake, trust
 from securesocket.errors import HandshakeError, UnsupportedFeature
 from securesocket.handshake import HandshakeReader
 from securesocket.trust import TrustSet

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECURESOCKET = ROOT / "lib" / "securesocket" / "securesocket"
 sys.path[:0] = [str(ROOT / "lib" / name) for name in ("certstore", "securesocket")]
 
+from certstore import entropy  # noqa: E402
 from certstore import errors as roots  # noqa: E402
 from securesocket import errors  # noqa: E402
 
@@ -70,8 +71,11 @@ WHEN = {
     ("CorruptStore", "store-record"): "finding a certificate, or checking the whole store",
     ("CorruptStore", "store-index"): "opening a store, finding in it, or checking all of it",
     ("CorruptStore", "store-check"): "checking the whole store, once before a miss in it is believed",
+    ("EntropyError", "entropy-absent"): "connecting, making a key, a salt or a nonce",
+    ("EntropyError", "entropy-weak"): "the same; the random source is tried once after each start",
     ("BadPassword", "password"): "opening an encrypted private key",
     ("NotFound", "not-found"): "asking a store for a certificate by SKI or number",
+    ("ConfigurationError", "address"): "making a socket",
     ("ConfigurationError", "option-unknown"): "making a context or a socket",
     ("ConfigurationError", "option-value"): "making a context or a socket",
     ("ConfigurationError", "option-conflict"): "making a context or a socket",
@@ -90,6 +94,7 @@ WHEN = {
     "or none that mbedTLS has verified",
     ("UnsupportedFeature", "fragmented"): "in the handshake, with mbedTLS before 3.6.3",
     ("UnsupportedFeature", "reconnect"): "wrapping a stream with on_bad_certificate=",
+    ("UnsupportedFeature", "host-clock"): "set_clock() on a port without machine.RTC, after all checks",
     ("MemoryBudgetError", "memory"): "making the TLS context, or in the handshake",
     (
         "MemoryBudgetError",
@@ -133,6 +138,14 @@ WHEN = {
     ("WeakKey", "weak-key"): "any certificate of the path",
     ("WeakKey", "weak-hash"): "any certificate of the path",
     ("PinMismatch", "pin"): "pins= are given, and the verified path has none of their keys",
+    ("ClockError", "clock-value"): "setting the clock",
+    ("ClockError", "clock-floor"): "setting the clock, unless forced",
+    ("ClockError", "clock-jump"): "setting the clock, unless forced",
+    ("ClockError", "sntp-network"): "resolving the time server, or sending to it",
+    ("ClockError", "sntp-timeout"): "asking a time server, twice; what carries another nonce is no answer",
+    ("ClockError", "sntp-refused"): "an answer of stratum 0; its four letters are in `found`",
+    ("ClockError", "sntp-unset"): "an answer of stratum 16 and more, or with leap indicator 3",
+    ("ClockError", "sntp-answer"): "an answer of another mode or version, or without a time",
 }
 
 # What README.md shows of it: what users meet.
@@ -164,7 +177,7 @@ SHORT = (
 def classes():
     """Every error class with its module, in the order of the sources."""
     found = []
-    for module in (roots, errors):
+    for module in (roots, entropy, errors):
         for value in vars(module).values():
             is_error = inspect.isclass(value) and issubclass(value, roots.SecureSocketError)
             if is_error and value.__module__ == module.__name__:
@@ -176,7 +189,7 @@ def rows():
     """{(class name, code): (errno name, sentence, remedy or None)}"""
     names = {
         value: name[1:]
-        for module in (roots, errors)
+        for module in (roots, entropy, errors)
         for name, value in vars(module).items()
         if name.startswith("_E") and isinstance(value, int)
     }

@@ -32,7 +32,8 @@ def raised(tree, classes):
             for before, after in zip(node.elts, node.elts[1:], strict=False):
                 if _text(before) in classes:
                     for code in _constants(after):
-                        yield before.value, code, node.lineno
+                        if code not in classes:  # a list of names
+                            yield before.value, code, node.lineno
 
 
 def _calls(tree):

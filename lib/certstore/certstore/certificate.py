@@ -94,6 +94,11 @@ class Certificate:
         walk.expect(_BIT_STRING)
         walk.finish()
 
+    def __repr__(self):
+        from .show import certificate
+
+        return "<Certificate %s>" % certificate(self)
+
     def _walk_tbs(self, walk):
         self.version = 1
         if walk.optional(_VERSION):

@@ -35,6 +35,11 @@ class LayeredStore:
             # A removal that is not found would bring back what was removed, and no look-up would notice.
             self.changes.verify()
 
+    def __repr__(self):
+        from .show import describe
+
+        return "<LayeredStore %s>" % describe(self)
+
     def close(self):
         self.base.close()
         if self.changes is not None:

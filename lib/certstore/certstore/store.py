@@ -34,6 +34,11 @@ class CertStore(Blob):
             self.path = source
         self.open(source)
 
+    def __repr__(self):
+        from .show import describe
+
+        return "<CertStore %s>" % describe(self)
+
     def close(self):
         """Close the file, if there is one, and forget decrypted keys."""
         self.lock()

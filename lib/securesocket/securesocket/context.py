@@ -113,7 +113,10 @@ class SecureContext:
 
     def check(self, server_hostname):
         """The server's name to use, after the checks that come before any connection. Raises ClockNotSet,
-        ConfigurationError."""
+        ConfigurationError, EntropyError."""
+        from certstore.entropy import check
+
+        check()
         name = self.server_name or server_hostname
         if name is not None:
             name = _host_name(name)

@@ -4,7 +4,9 @@ Loaded when the first error is raised or named: until then it costs no RAM.
 """
 
 from certstore.compat import const
+from certstore.entropy import EntropyError  # noqa: F401
 from certstore.errors import (  # noqa: F401  (re-exported: one tree, one place to catch from)
+    BadPassword,
     CorruptStore,
     FormatError,
     NotFound,
@@ -19,7 +21,10 @@ _EPROTO = const(71)
 _EOPNOTSUPP = const(95)
 _ECONNRESET = const(104)
 _ETIMEDOUT = const(110)
+_EHOSTUNREACH = const(113)
 
+_NETWORK_UP = "check the name; on a board, is the network up? network.WLAN().isconnected()"
+_OTHER_SERVER = "ask another one: securesocket.set_clock(host=...)"
 _ADD_CA = "if it is your own CA, compare its SHA-256 with its owner and pass its file as trust="
 
 
@@ -27,6 +32,7 @@ class ConfigurationError(SecureSocketError):
     """The caller's options cannot be used."""
 
     codes = (
+        ("address", _EINVAL, "a connection needs a host and a port", 'SecureSocket("example.com", 443)'),
         ("option-unknown", _EINVAL, "there is no such option", None),
         ("option-value", _EINVAL, "the option's value cannot be used", None),
         ("option-conflict", _EINVAL, "these options contradict each other", None),
@@ -79,6 +85,7 @@ class UnsupportedFeature(SecureSocketError):
             "on_bad_certificate needs a second connection, which a stream opened elsewhere cannot give",
             "let SecureSocket(host, port) open the connection",
         ),
+        ("host-clock", _EOPNOTSUPP, "the clock of a computer is set by its operating system", None),
     )
 
 
@@ -119,7 +126,7 @@ class HandshakeError(SecureSocketError):
     """
 
     codes = (
-        ("resolve", _ECONNRESET, "the host name cannot be resolved", "check the name and the network"),
+        ("resolve", _ECONNRESET, "the host name cannot be resolved", _NETWORK_UP),
         ("connect", _ECONNRESET, "the connection was not made", "check host, port and network"),
         ("connection-lost", _ECONNRESET, "the connection broke during the handshake", None),
         ("peer-closed", _ECONNRESET, "the peer closed the connection during the handshake", None),
@@ -212,7 +219,7 @@ class ClockNotSet(CertificateError):
             "clock-not-set",
             _EACCES,
             "this device's clock is not set",
-            "set it before connecting: import ntptime; ntptime.settime(), or machine.RTC().datetime(...)",
+            "set it before connecting, from the network: securesocket.set_clock()",
         ),
     )
 
@@ -262,4 +269,34 @@ class PinMismatch(CertificateError):
             "no key of the verified path is pinned",
             "if the server's key changed, update pins=",
         ),
+    )
+
+
+class ClockError(SecureSocketError):
+    """securesocket.set_clock() did not set the clock."""
+
+    codes = (
+        (
+            "clock-value",
+            _EINVAL,
+            "this is no time from 2000 to 2099",
+            "give seconds since 1970, or what time.gmtime() gives: (year, month, day, hour, minute, second)",
+        ),
+        (
+            "clock-floor",
+            _EINVAL,
+            "this time is before the store, or this version, was made",
+            "check where it comes from; force=True takes it all the same",
+        ),
+        (
+            "clock-jump",
+            _EINVAL,
+            "the clock is set, and this time is more than a day from it",
+            "check which of them is right; force=True takes the new one",
+        ),
+        ("sntp-network", _EHOSTUNREACH, "the time server cannot be reached", _NETWORK_UP),
+        ("sntp-timeout", _ETIMEDOUT, "the time server did not answer in time", _OTHER_SERVER),
+        ("sntp-refused", _EACCES, "the time server refuses (kiss-o'-death)", _OTHER_SERVER),
+        ("sntp-unset", _EPROTO, "the time server does not know the time itself", _OTHER_SERVER),
+        ("sntp-answer", _EPROTO, "the time server's answer is not one of SNTP", _OTHER_SERVER),
     )

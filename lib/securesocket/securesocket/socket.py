@@ -30,14 +30,24 @@ class SecureSocket(SecureStream):
     _family = None
     _address = None
 
-    def __init__(self, host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS, *, _blocking=True):
+    def __init__(self, host=None, port=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS, *, _blocking=True):
+        if (
+            not isinstance(host, str)
+            or type(port) is not int
+            or not 0 < port < 0x10000
+            or "/" in host
+            or host.count(":") == 1
+        ):
+            from .guide import no_address
+
+            raise no_address(host, port)
         super().__init__(secure, host)
         self._timeout_ms = timeout_ms
         if _blocking:
             self._connect(host, port)
 
     @staticmethod
-    async def open(host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
+    async def open(host=None, port=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
         """The same under asyncio; what it returns serves asyncio.StreamReader and StreamWriter."""
         opened = SecureSocket(host, port, secure, timeout_ms, _blocking=False)
         found = opened._resolve(host, port)

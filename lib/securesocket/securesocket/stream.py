@@ -48,6 +48,10 @@ class SecureStream(io.IOBase):
     _timeout_ms = None
 
     def __init__(self, secure, server_hostname):
+        if not isinstance(secure, (SecureContext, dict, type(None))):
+            from .guide import no_options
+
+            raise no_options(secure)
         self._context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
         self._hostname = self._context.check(server_hostname)
 
@@ -74,12 +78,9 @@ class SecureStream(io.IOBase):
         return Report(self)
 
     def __repr__(self):
-        state = self.stage
-        if self.authorized:
-            state += ", verified"
-        elif self._ssl is not None:
-            state += ", NOT verified"
-        return "<%s %s %s>" % (type(self).__name__, self._hostname, state)
+        from .guide import describe
+
+        return describe(self)
 
     def __enter__(self):
         return self

@@ -10,7 +10,9 @@ from certstore.compat import const, unix_time
 from certstore.names import format_name
 from certstore.times import text
 
-from . import errors, handshake, trust
+from . import errors
+from .handshake import alert_name, message_name
+from .trust import ITSELF
 
 # mbedTLS error numbers (mbedtls/ssl.h, x509.h), as MicroPython raises them: -number.
 _FATAL_ALERT = const(0x7780)
@@ -112,7 +114,7 @@ def explain(session, error):
     alert = None
     if session.alert_sent >= 0:
         alert, direction = session.alert_sent, "sent"
-        found += ", alert %s sent" % handshake.alert_name(alert)
+        found += ", alert %s sent" % alert_name(alert)
     return errors.HandshakeError(code, found=found, alert=alert, direction=direction, stage=_stage(session))
 
 
@@ -144,15 +146,15 @@ def _stage(session):
     if reader.encrypted:
         return "waiting for the server's Finished"
     if reader.last >= 0:
-        return "last message received: %s" % handshake.message_name(reader.last)
+        return "last message received: %s" % message_name(reader.last)
     if session.last_sent >= 0:
-        return "%s sent, nothing received" % handshake.message_name(session.last_sent)
+        return "%s sent, nothing received" % message_name(session.last_sent)
     return "nothing sent yet"
 
 
 def _alert(session):
     number = session.reader.alert if session.reader else -1
-    name = handshake.alert_name(number) if number >= 0 else "(encrypted)"
+    name = alert_name(number) if number >= 0 else "(encrypted)"
     remedy = None
     if number == 40 or number == 71:
         remedy = "the server needs TLS 1.2 with ECDHE and AES-GCM (others: ciphers=), or a client certificate"
@@ -335,7 +337,7 @@ def judge(session):
     if not options.verify:
         return
     if options.trust is not None:
-        if session.anchor_source == trust.ITSELF:
+        if session.anchor_source == ITSELF:
             _judge_exact(leaf, session)
         elif not session.anchor_source:
             raise _with(errors.CertificateError("not-trusted"), leaf)

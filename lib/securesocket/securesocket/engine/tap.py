@@ -9,7 +9,7 @@ import select
 
 from certstore.compat import const
 
-from .. import handshake
+from ..handshake import CERTIFICATE, FINISHED, NOT_TLS, OVERSIZE, SERVER_HELLO, HandshakeReader, is_tls13
 
 # MP_STREAM_* of py/stream.h; POLLIN and POLLOUT have the same numbers on every port.
 _IOCTL_POLL = const(3)
@@ -60,7 +60,7 @@ class Tap(io.IOBase):
 
     def __init__(self, stream):
         self.stream = stream
-        self.reader = handshake.HandshakeReader()
+        self.reader = HandshakeReader()
 
     def poll(self, events):
         """Which of `events` (POLLIN, POLLOUT), or which errors, the stream has now."""
@@ -156,24 +156,24 @@ class Tap(io.IOBase):
     def _watch(self, data, end):
         reader = self.reader
         if reader is None:
-            self.reader = reader = handshake.HandshakeReader()
+            self.reader = reader = HandshakeReader()
         deliver = True
         shown = False
         pos = 0
         while pos < end:
             pos = reader.receive(data, pos, end)
             event = reader.event
-            if event == handshake.CERTIFICATE:
+            if event == CERTIFICATE:
                 deliver = self.certificate(reader.message, reader.start, reader.stop)
                 shown = True
-            elif event == handshake.SERVER_HELLO:
-                if handshake.is_tls13(reader.message, reader.start, reader.stop):
+            elif event == SERVER_HELLO:
+                if is_tls13(reader.message, reader.start, reader.stop):
                     from ..errors import UnsupportedFeature
 
                     raise UnsupportedFeature("tls13")
-            elif event == handshake.FINISHED:
+            elif event == FINISHED:
                 self._finished = True
-            elif event == handshake.NOT_TLS or event == handshake.OVERSIZE:
+            elif event == NOT_TLS or event == OVERSIZE:
                 raise _unreadable(reader, event)
         reader.message = None  # it was mbedTLS's memory, or is not needed any more
         if shown and reader.is_between_records:
@@ -209,10 +209,11 @@ class Tap(io.IOBase):
 
 def _unreadable(reader, event):
     from ..errors import HandshakeError
+    from ..handshake import MAX_CERTIFICATE_MESSAGE
 
-    if event == handshake.NOT_TLS:
+    if event == NOT_TLS:
         return HandshakeError("not-tls", found="the bytes %s" % bytes(reader.header).hex())
     return HandshakeError(
         "certificate-limit",
-        found="a handshake message of more than %d bytes" % handshake.MAX_CERTIFICATE_MESSAGE,
+        found="a handshake message of more than %d bytes" % MAX_CERTIFICATE_MESSAGE,
     )
