@@ -115,8 +115,8 @@ $(CHECKOUT): | build/system.ok
 known-board:
 	@$(PYTHON3) tools/build/boards.py --check $(BOARD)
 
-# What is not in Debian, or is someone's work in progress, only `make firmware` follows.
-build/firmware/%/firmware.uf2: $(LIB) $(FIRMWARE) $(BOARD_FILES) $(HELPERS) $(ROOTS_MODULE) $(CHECKOUT)
+build/firmware/%/firmware.uf2: $(LIB) $(FIRMWARE) $(BOARD_FILES) $(HELPERS) $(ROOTS_MODULE) $(CHECKOUT) \
+		$(if $(MICROPYTHON_DIR),FORCE)
 	@$(PYTHON3) tools/build/boards.py $*
 
 # A checkout is someone's work in progress: its own makefile knows what changed.

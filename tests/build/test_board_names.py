@@ -95,15 +95,14 @@ def test_c_macros(tree, port):
     assert set_here - guards and not set_here - guards - known - set(FROM_LIBRARIES)
 
 
-def test_macros_of_an_esp32_board_are_ours_to_set(tree):
-    """What mpconfigport.h defines without asking would be a redefinition."""
-    set_here = names("esp32", r"^#define (\w+)", ".h")
-    guarded, unguarded = set(), set()
-    for file in ("ports/esp32/mpconfigport.h", "py/mpconfig.h"):
-        text = (tree / file).read_text()
-        guarded |= set(re.findall(r"^#\s*ifndef (\w+)\n", text, re.M))
-        unguarded |= set(re.findall(r"^#\s*define (\w+)", text, re.M))
-    assert set_here and not (set_here & unguarded) - guarded
+@pytest.mark.parametrize("port", boards.PORTS)
+def test_macros_are_ours_to_set(tree, port):
+    """What mpconfigport.h defines without asking would be defined twice."""
+    text = (tree / "ports" / port / "mpconfigport.h").read_text()
+    asked = set(re.findall(r"^#\s*ifndef (\w+)\n", text, re.M))
+    defined = set(re.findall(r"^#\s*define (\w+)", text, re.M))
+    set_here = names(port, r"^#define (MICROPY_\w+)", ".h")
+    assert set_here and not (set_here & defined) - asked
 
 
 def test_options_of_esp_idf(tree):

@@ -67,6 +67,16 @@ def test_a_changed_source_is_built_again(changed):
         assert f"tools/build/unix.py {build}\n" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "changed",
+    ["lib/certstore/certstore/der.py", "firmware/mbedtls/rp2.h", "boards/rp2/secure.h", "tools/build/rp2.py"],
+)
+def test_a_changed_source_is_in_the_next_firmware(changed):
+    assert (ROOT / changed).is_file()
+    done = make("--dry-run", "build/firmware/PICO_SECURE/firmware.uf2", f"--what-if={changed}")
+    assert done.returncode == 0 and "tools/build/boards.py PICO_SECURE\n" in done.stdout
+
+
 def test_another_checkout_is_built_again():
     done = make("--dry-run", "build", "MICROPYTHON_DIR=/nowhere")
     assert done.stdout.count("tools/build/unix.py") == len(BUILDS)

@@ -9,7 +9,7 @@ import sys
 
 import system
 
-from common import ROOT, BuildError, clean_environment, run_logged, say
+from common import BuildError, clean_environment, run_logged, say
 from rp2_source import with_libraries
 from sources import source
 from unix import fresh_if_moved, micropython_version, mpy_cross
@@ -85,6 +85,6 @@ def check_fit(flash_bytes, board):
     if flash_bytes > board["romfs_offset"]:
         raise BuildError(
             f"{board.full_name} takes {flash_bytes} bytes of flash, but its ROMFS begins at "
-            f"{board['romfs_offset']}: freeze less, or move it in boards/boards.toml and {ROOT.name}'s "
+            f"{board['romfs_offset']}: freeze less, or move it in boards/boards.toml and {board.name}'s "
             "mpconfigboard.h"
         )
