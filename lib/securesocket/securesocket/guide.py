@@ -69,9 +69,9 @@ def _engine():
 def _store():
     from certstore.show import describe
 
-    from .stores import trusted
+    from .stores import STORE_MODULE, trusted
 
-    return describe(trusted())
+    return describe(trusted()).replace("in memory", "frozen in " + STORE_MODULE)
 
 
 def _clock():
