@@ -69,9 +69,10 @@ def _engine():
 def _store():
     from certstore.show import describe
 
-    from .stores import STORE_MODULE, trusted
+    from .stores import trusted
 
-    return describe(trusted()).replace("in memory", "frozen in " + STORE_MODULE)
+    # What this device trusts without a file is a frozen module.
+    return describe(trusted()).replace("in memory", "frozen")
 
 
 def _clock():
