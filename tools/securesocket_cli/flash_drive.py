@@ -72,7 +72,7 @@ def choose(found, chip):
     raise CommandError(f"found no drive of a {chip.upper()} in its boot loader, expected one; remedy: {_HOW}")
 
 
-def wait(chip, look=mounted, seconds=APPEAR_S):
+def wait(chip, look=lambda: mounted(), seconds=APPEAR_S):
     """choose(), for a board that is on its way into its boot loader."""
     end = time.monotonic() + seconds
     while not drives(look()) and time.monotonic() < end:
