@@ -187,8 +187,10 @@ class Board:
 
     def put(self, name, data):
         self.run(
-            f"import os\nfolder = ''\nfor part in {name!r}.strip('/').split('/')[:-1]:\n folder += '/' + part\n"
-            f" try: os.mkdir(folder)\n except OSError: pass\nwith open({name!r}, 'wb') as f: f.write({data!r})"
+            f"import os\nfolder = ''\nfor part in {name!r}.strip('/').split('/')[:-1]:\n folder "
+            "+= '/' + part\n"
+            f" try: os.mkdir(folder)\n except OSError: pass\nwith open({name!r}, 'wb') as f: "
+            f"f.write({data!r})"
         )
 
     def files(self):

@@ -73,7 +73,9 @@ def test_another_chip():
     )
 
 
-@pytest.mark.parametrize("at", [0, 10, 30, 1000, 0x6FFF, 0x7010, 0x70C0, 0xEFFF, 0xF000, 0xF010, 0xF800, -33, -1])
+@pytest.mark.parametrize(
+    "at", [0, 10, 30, 1000, 0x6FFF, 0x7010, 0x70C0, 0xEFFF, 0xF000, 0xF010, 0xF800, -33, -1]
+)
 def test_truncated(at):
     text = refused(firmware()[:at])
     assert "truncated" in text
@@ -98,7 +100,10 @@ def test_a_flipped_bit_in_the_table(at):
     ("rows", "says"),
     [
         (ROWS[:2] + ROWS[3:], "found no application"),
-        ((*ROWS, ("vfs", 1, 0x81, 0x1F0000, 0x10000)), "found partition vfs at 0x1f0000, expected it at 0x200000"),
+        (
+            (*ROWS, ("vfs", 1, 0x81, 0x1F0000, 0x10000)),
+            "found partition vfs at 0x1f0000, expected it at 0x200000",
+        ),
         ((*ROWS, ("vfs", 1, 0x81, 0x200000, 0x300000)), "up to 0x500000, expected at most 0x400000"),
         ((("nvs", 1, 2, 0x8000, 0x6000), *ROWS[2:]), "partition table is there"),
         ((("factory", 0, 0, 0x10000, 0x1000),), "expected at most 4096, its partition factory"),
@@ -165,7 +170,9 @@ def esptool(monkeypatch):
     seen = []
 
     def run(chip, port, after, words, shown=False):
-        seen.append((chip, port, after, words[0], [word for word in words[1:] if word.startswith(("0x", "--"))]))
+        seen.append(
+            (chip, port, after, words[0], [word for word in words[1:] if word.startswith(("0x", "--"))])
+        )
         if words[0] == "read-flash":
             with open(words[-1], "wb") as file:
                 file.write(run.found)
@@ -238,5 +245,5 @@ def test_the_one_port(monkeypatch):
 
 def test_esptool_itself_with_a_port_that_is_not_there():
     """The real program: its last word becomes the error."""
-    with pytest.raises(CommandError, match="esptool: .*could not open|esptool: .*[Ff]ailed|esptool: .*rror"):
+    with pytest.raises(CommandError, match="esptool: .*/dev/ttyNONE"):
         flash_commands.esptool("esp32", "/dev/ttyNONE", "no-reset", ["read-mac"])

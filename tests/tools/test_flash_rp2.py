@@ -31,6 +31,9 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+SAID = f"3.4.0; {VERSION.decode()}"
+
+
 class BootLoader:
     """A drive: it takes what is copied to it, and is gone when it has all blocks."""
 
@@ -189,7 +192,7 @@ class Mpremote:
 
 @pytest.fixture
 def port(monkeypatch):
-    def put(machine="Raspberry Pi Pico with RP2040", version=f"3.4.0; {VERSION.decode()}", plug=None):
+    def put(machine="Raspberry Pi Pico with RP2040", version=SAID, plug=None):
         said = Mpremote(machine, version, plug)
         monkeypatch.setattr(flash_commands, "mpremote", said)
         return said
