@@ -128,10 +128,14 @@ class Board:
         self.port = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
         # Formatted, as a board is that has started once.
         self.run("")
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def close(self):
-        self._server.close()
+        # A thread that waits in accept would wait on, and take a later server's connections.
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
         self._off()
 
     # ---- the program
@@ -183,8 +187,10 @@ class Board:
 
     def put(self, name, data):
         self.run(
-            f"import os\nfolder = ''\nfor part in {name!r}.strip('/').split('/')[:-1]:\n folder += '/' + part\n"
-            f" try: os.mkdir(folder)\n except OSError: pass\nwith open({name!r}, 'wb') as f: f.write({data!r})"
+            f"import os\nfolder = ''\nfor part in {name!r}.strip('/').split('/')[:-1]:\n folder "
+            "+= '/' + part\n"
+            f" try: os.mkdir(folder)\n except OSError: pass\nwith open({name!r}, 'wb') as f: "
+            f"f.write({data!r})"
         )
 
     def files(self):

@@ -1,7 +1,8 @@
 """Runs on MicroPython: what a deployment did to a board is done again to a copy of its flash, with the power
 cut at every write, and each time a board is started from what is there then.
 
-Its arguments: a file with {"flash": …, "programs": […], "settle": …} as repr, and the step between second cuts.
+Its arguments: a file with {"flash": …, "programs": […], "settle": …} as repr, and the step between second
+cuts.
 """
 
 import gc
@@ -9,6 +10,7 @@ import os
 import sys
 
 import vfs
+
 from power import Disk
 
 # What any program may import, in either order, and from either end.
@@ -83,7 +85,7 @@ def main(path, step):
     step = int(step)
     flash, programs, settle = case["flash"], case["programs"], case["settle"]
     # Loaded before: below there are no files but the board's.
-    import binascii, hashlib  # noqa: E401, F401
+    import binascii  # noqa: F401
 
     vfs.umount("/")
     sys.path[:] = ["", "/lib"]

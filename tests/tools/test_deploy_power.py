@@ -1,4 +1,5 @@
-"""Power cut during `securesocket deploy`: the board imports all of the old modules, or all of the new ones."""
+"""Power cut during `securesocket deploy`: the board imports all of the old modules, or all of the new
+ones."""
 
 import ast
 import subprocess
@@ -63,9 +64,10 @@ def test_every_write_of_a_deployment(board, deployment, tmp_path):
     case = {"flash": flash, "programs": board.seen, "settle": deploy_device.FORGET}
     (tmp_path / "case").write_text(repr(case))
     paths = [ROOT / "tests" / "unit", ROOT / "lib" / "certstore"]
+    script = ROOT / "tests" / "tools" / "deploy_cuts.py"
     done = subprocess.run(
-        [binary("stock"), "-X", "heapsize=16M", ROOT / "tests" / "tools" / "deploy_cuts.py", tmp_path / "case", "20"],
-        env=environment(paths), cwd=ROOT / "tests" / "unit", capture_output=True, text=True, timeout=300,
+        [binary("stock"), "-X", "heapsize=16M", script, tmp_path / "case", "20"], env=environment(paths),
+        cwd=ROOT / "tests" / "unit", capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     writes, counts = done.stdout.strip().split(" ", 1)

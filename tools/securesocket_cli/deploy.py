@@ -1,4 +1,5 @@
-"""What a deployment consists of, and what is checked before a byte of it is written. No board is needed here."""
+"""What a deployment consists of, and what is checked before a byte of it is written. No board is needed
+here."""
 
 import dataclasses
 import hashlib
@@ -12,7 +13,8 @@ from certstore import layout, names
 from . import deploy_device, packages
 from .errors import CommandError, about
 
-# The form of .mpy that boards load is a byte behind the "M"; py/persistentcode.h of MicroPython has its number.
+# The form of .mpy that boards load is a byte behind the "M"; py/persistentcode.h of MicroPython has its
+# number.
 _AT_MPY_VERSION = 1
 # Which MicroPython reads which, for messages; from the same file's history.
 _MPY_READERS = {6: "MicroPython 1.19 and newer"}
@@ -141,7 +143,8 @@ def refuse(plan, facts, image):
 def _mpy(plan, facts, _):
     if plan.mpy_version is not None and facts["mpy"] != plan.mpy_version:
         raise CommandError(
-            f"found MicroPython {facts['version']}, which loads .mpy of version {facts['mpy']}, expected version "
+            f"found MicroPython {facts['version']}, which loads .mpy of version {facts['mpy']}, "
+            "expected version "
             f"{plan.mpy_version} ({_MPY_READERS.get(plan.mpy_version, 'another MicroPython')}); "
             "remedy: --source, or newer firmware"
         )
@@ -211,7 +214,8 @@ def _space(plan, facts, _):
     needed = plan.bytes_in(facts["block_bytes"])
     if needed > facts["free_bytes"]:
         raise CommandError(
-            f"found {facts['free_bytes']} bytes free in the board's file system, expected {needed}: old and new "
+            f"found {facts['free_bytes']} bytes free in the board's file system, expected "
+            f"{needed}: old and new "
             "modules are there together for a moment; remedy: delete files, or --romfs; nothing was changed"
         )
 

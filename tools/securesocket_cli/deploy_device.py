@@ -4,7 +4,8 @@ A deployment is staged in one folder beside what is there, and one rename makes 
 
     /securesocket.new/packages/certstore/certstore/...   each new package, alone in a folder
     /securesocket.new/store/roots.bin                    a store, if one goes with them
-    /securesocket.new/names                              of the packages; renamed to `ready` when the new ones count
+    /securesocket.new/names                              of the packages; renamed to `ready` when the new
+    ones count
     /certstore.py ...                                    while both are there, a redirection for each package
 
 A program's import looks in the working directory before it looks in /lib, so a redirection is found first. It
@@ -159,7 +160,9 @@ for name in {list(packages)!r}:
     if kind({LIBRARY!r} + "/" + name):
         facts["packages"][name] = {LIBRARY!r}
     if name not in known:
-        facts["above"] += [path for path in ("/" + name, "/" + name + ".py", "/" + name + ".mpy") if kind(path)]
+        for path in ("/" + name, "/" + name + ".py", "/" + name + ".mpy"):
+            if kind(path):
+                facts["above"].append(path)
     if ".frozen" in frozen:
         sys.path[:] = [".frozen"]
         try:

@@ -113,7 +113,8 @@ def _copy(port, plan):
         mpremote([*resumed, "exec", deploy_device.switch(plan.packages)])
     except CommandError as error:
         raise CommandError(
-            f"{error.message}; the board has all of the old modules or all of the new ones; remedy: deploy again"
+            f"{error.message}; the board has all of the old modules or all of the new ones; "
+            "remedy: deploy again"
         ) from error
 
 
@@ -128,7 +129,8 @@ def _compare(expected, said):
     for name, digest in expected.items():
         if found.get(name) != digest:
             raise CommandError(
-                f"{name}: found SHA-256 {found.get(name)} on the board, expected {digest}; remedy: deploy again"
+                f"{name}: found SHA-256 {found.get(name)} on the board, expected {digest}; "
+                "remedy: deploy again"
             )
 
 
@@ -190,7 +192,8 @@ COMMANDS = (
         "deploy",
         deploy,
         "Put the packages onto a board with stock firmware.\n\n"
-        "They are compiled, copied beside what is there, compared on the board, and then all take the place of "
+        "They are compiled, copied beside what is there, compared on the board, and then all "
+        "take the place of "
         f"the old ones at once; power may fail at any moment. {_PORT}",
         (
             click.argument("port", required=False),
@@ -198,7 +201,8 @@ COMMANDS = (
                 "--package",
                 metavar="NAME",
                 multiple=True,
-                help=f"What to deploy, with what it needs; else {', '.join(packages.DEFAULT)}; may be repeated.",
+                help="What to deploy, with what it needs; may be repeated. "
+                f"Else: {', '.join(packages.DEFAULT)}.",
             ),
             click.option("--store", metavar="FILE", help="A store to go with them, as roots.bin."),
             click.option(

@@ -76,7 +76,8 @@ def _same_chip(port, board):
     found = said.rpartition(" with ")[2]
     if found.lower().replace("-", "") != board.facts["chip"]:
         raise CommandError(
-            f"{names.escape(port)}: found {names.escape(said)}, expected a board with {board.facts['chip'].upper()}"
+            f"{names.escape(port)}: found {names.escape(said)}, expected a board with "
+            f"{board.facts['chip'].upper()}"
         )
 
 
@@ -97,7 +98,8 @@ def _verify(port, content):
     version = _VERSION + said.partition(_VERSION)[2]
     if version == _VERSION or version.encode() not in content:
         raise CommandError(
-            f"{names.escape(port)}: found {names.escape(said)}, expected the version in the image; remedy: flash again"
+            f"{names.escape(port)}: found {names.escape(said)}, expected the version in the "
+            "image; remedy: flash again"
         )
     say(f"{port}: runs {names.escape(version)}")
 
@@ -148,7 +150,8 @@ def refuse_moved(ours, table):
         lost.append("the file system")
     if lost:
         raise CommandError(
-            f"found other partitions on the board, expected those of the image: {', '.join(dict.fromkeys(lost))} "
+            f"found other partitions on the board, expected those of the image: "
+            f"{', '.join(dict.fromkeys(lost))} "
             "would be lost; remedy: copy away what you need, then --repartition; nothing was written"
         )
 
@@ -202,7 +205,8 @@ def _show(parts):
 
 
 def _progress(what, total):
-    """A context manager that gives a function to call with each number of bytes; a bar, on a terminal only."""
+    """A context manager that gives a function to call with each number of bytes; a bar, on a terminal
+    only."""
     return _Bar(what, total)
 
 
@@ -233,8 +237,10 @@ COMMANDS = (
         "flash",
         flash,
         "Flash firmware onto a board: the image is checked before a byte is written.\n\n"
-        "BOARD is a name of boards/boards.toml. A Pico is found as the drive of its boot loader, or sent there "
-        "through its PORT; an ESP32 by its PORT, or if it is the only one. The file system and what a device has "
+        "BOARD is a name of boards/boards.toml. A Pico is found as the drive of its boot "
+        "loader, or sent there "
+        "through its PORT; an ESP32 by its PORT, or if it is the only one. The file system and "
+        "what a device has "
         "stored stay.",
         (
             click.argument("board"),

@@ -14,7 +14,10 @@ from .errors import CommandError
 _INFO = "INFO_UF2.TXT"
 # Board-ID of the bootroms' INFO_UF2.TXT (RP2040 datasheet 2.8.4.2, RP2350 datasheet 5.5.1).
 BOARD_ID = {"rp2040": "RPI-RP2", "rp2350": "RP2350"}
-_HOW = "hold BOOTSEL while you plug it in, or name its PORT; where drives are not mounted by themselves, mount it"
+_HOW = (
+    "hold BOOTSEL while you plug it in, or name its PORT; where drives are not mounted by themselves, "
+    "mount it"
+)
 _CHUNK = 16 * 1024
 _POLL_S = 0.2
 APPEAR_S = 20
@@ -66,13 +69,14 @@ def choose(found, chip):
     if found:
         drive = found[0]
         raise CommandError(
-            f"{drive.path}: found a board whose Board-ID is {names.escape(drive.board_id)}, expected {expected}: "
+            f"{drive.path}: found a board whose Board-ID is {names.escape(drive.board_id)}, "
+            f"expected {expected}: "
             "it has another chip"
         )
     raise CommandError(f"found no drive of a {chip.upper()} in its boot loader, expected one; remedy: {_HOW}")
 
 
-def wait(chip, look=mounted, seconds=APPEAR_S):
+def wait(chip, look=lambda: mounted(), seconds=APPEAR_S):
     """choose(), for a board that is on its way into its boot loader."""
     end = time.monotonic() + seconds
     while not drives(look()) and time.monotonic() < end:
@@ -83,8 +87,8 @@ def wait(chip, look=mounted, seconds=APPEAR_S):
 def copy(drive, data, progress):
     """Write a UF2 image. progress: called with the number of bytes after each piece.
 
-    The board restarts by itself when it has the last block, perhaps before the system knows that it was written:
-    what fails once all is handed over is looked at by `gone`. CommandError if it fails before.
+    The board restarts by itself when it has the last block, perhaps before the system knows that it was
+    written: what fails once all is handed over is looked at by `gone`. CommandError if it fails before.
     """
     written = 0
     try:
@@ -97,7 +101,8 @@ def copy(drive, data, progress):
     except OSError as error:
         if written < len(data) or drive.is_there():
             raise CommandError(
-                f"{drive.path}: {error.strerror} after {written} of {len(data)} bytes; the boot loader is in ROM "
+                f"{drive.path}: {error.strerror} after {written} of {len(data)} bytes; the boot "
+                "loader is in ROM "
                 "and still there; remedy: hold BOOTSEL while you plug it in, and flash again"
             ) from error
 
@@ -108,7 +113,8 @@ def gone(drive, seconds=LEAVE_S):
     while drive.is_there():
         if time.monotonic() > end:
             raise CommandError(
-                f"{drive.path}: found the boot loader still there {seconds} s after the image was written, expected "
+                f"{drive.path}: found the boot loader still there {seconds} s after the image "
+                "was written, expected "
                 "the board to restart; remedy: unplug it, hold BOOTSEL while you plug it in, and flash again"
             )
         time.sleep(_POLL_S)

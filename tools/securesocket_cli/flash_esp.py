@@ -1,12 +1,12 @@
 """ESP32 images, checked before a byte is written, and cut into what is flashed and what is left alone.
 
-firmware.bin, as MicroPython's port makes it, is one file from the boot loader's address on: boot loader, partition
-table at 0x8000, application. Between them lie partitions with a device's own data (nvs), which a write of the
-whole file would erase: only the three parts are written.
+firmware.bin, as MicroPython's port makes it, is one file from the boot loader's address on: boot loader,
+partition table at 0x8000, application. Between them lie partitions with a device's own data (nvs), which a
+write of the whole file would erase: only the three parts are written.
 
-Verified, in this order: boot loader and application by esptool's own reader (magic, segments, checksum), their
-SHA-256, their chip; the table's MD5 and entries, that they do not overlap and fit the flash; that the application
-fits its partition, and is not followed by anything.
+Verified, in this order: boot loader and application by esptool's own reader (magic, segments, checksum),
+their SHA-256, their chip; the table's MD5 and entries, that they do not overlap and fit the flash; that the
+application fits its partition, and is not followed by anything.
 """
 
 import hashlib
@@ -50,7 +50,8 @@ class Part(NamedTuple):
 
 
 def check(data, facts):
-    """[Part] of a firmware.bin. facts: the board's row of the table. CommandError if it must not be flashed."""
+    """[Part] of a firmware.bin. facts: the board's row of the table. CommandError if it must not be
+    flashed."""
     base = _loader(facts["chip"]).BOOTLOADER_FLASH_OFFSET
     table = data[TABLE_ADDRESS - base : TABLE_ADDRESS - base + TABLE_BYTES]
     partitions = read_table(table)
@@ -67,7 +68,8 @@ def check(data, facts):
     code = _image("the application", rest, facts["chip"])
     if len(code) > app.size:
         raise CommandError(
-            f"found an application of {len(code)} bytes, expected at most {app.size}, its partition {app.name}"
+            f"found an application of {len(code)} bytes, expected at most {app.size}, its "
+            f"partition {app.name}"
         )
     if any(byte != _ERASED for byte in rest[len(code) :]):
         raise CommandError(f"found {len(rest) - len(code)} bytes behind the application, expected nothing")
@@ -134,19 +136,22 @@ def _fit(partitions, flash_bytes):
     for partition in sorted(partitions, key=lambda each: each.address):
         if partition.address < before.end:
             raise CommandError(
-                f"found partition {partition.name} at {partition.address:#x}, expected it at {before.end:#x} or "
+                f"found partition {partition.name} at {partition.address:#x}, expected it at "
+                f"{before.end:#x} or "
                 f"behind: {before.name} is there"
             )
         if partition.end > flash_bytes:
             raise CommandError(
-                f"found partition {partition.name} up to {partition.end:#x}, expected at most {flash_bytes:#x}: the "
+                f"found partition {partition.name} up to {partition.end:#x}, expected at most "
+                f"{flash_bytes:#x}: the "
                 "board's flash ends there"
             )
         before = partition
 
 
 def moved(ours, theirs):
-    """Names of the board's partitions with data that ours has not in the same place: what flashing would lose."""
+    """Names of the board's partitions with data that ours has not in the same place: what flashing would
+    lose."""
     kept = {partition[1:] for partition in ours}
     return [each.name for each in theirs if each.kind != _APP and each[1:] not in kept]
 

@@ -1,10 +1,10 @@
-"""UF2 images for the RP2040 and RP2350, checked before a byte is written. From the UF2 specification (Microsoft)
-and the bootroms' own rules (RP2040 datasheet 2.8.4.2, RP2350 datasheet 5.5.2).
+"""UF2 images for the RP2040 and RP2350, checked before a byte is written. From the UF2 specification
+(Microsoft) and the bootroms' own rules (RP2040 datasheet 2.8.4.2, RP2350 datasheet 5.5.2).
 
 Verified, in this order: whole blocks; each block's magic numbers, flags, family, payload, number and count;
-addresses in the firmware's part of the flash, aligned, ascending, from its start and without a hole; zeros behind
-the payload; on the RP2040 the checksum of the second-stage boot loader; and, if a firmware.bin was built beside
-the image, that both have the same bytes.
+addresses in the firmware's part of the flash, aligned, ascending, from its start and without a hole; zeros
+behind the payload; on the RP2040 the checksum of the second-stage boot loader; and, if a firmware.bin was
+built beside the image, that both have the same bytes.
 Not verified: the payload of an image that has no firmware.bin beside it. UF2 has no checksum.
 """
 
@@ -64,7 +64,8 @@ def _payload(block, number, count, at, limit, facts):
     expect(flags == _FAMILY_PRESENT, f"found flags {flags:#x}, expected {_FAMILY_PRESENT:#x}")
     expect(
         family == facts["family"],
-        f"found family {family:#010x}, expected {facts['family']:#010x}, that of the {facts['chip'].upper()}: "
+        f"found family {family:#010x}, expected {facts['family']:#010x}, that of the "
+        f"{facts['chip'].upper()}: "
         "it is for another chip",
     )
     expect(size == PAYLOAD, f"found {size} bytes of payload, expected {PAYLOAD}")
@@ -74,7 +75,8 @@ def _payload(block, number, count, at, limit, facts):
     )
     expect(
         address + PAYLOAD <= FLASH_BASE + limit,
-        f"found address {address:#x}, expected less than {FLASH_BASE + limit:#x}: the ROMFS and the file system "
+        f"found address {address:#x}, expected less than {FLASH_BASE + limit:#x}: the ROMFS and "
+        "the file system "
         "begin there",
     )
     expected = FLASH_BASE + at
