@@ -3,6 +3,8 @@
 #   V=1                 show the output of the builds below this one
 #   MICROPYTHON_DIR=…   build from this MicroPython checkout (read, never written)
 #   MBEDTLS_DIR=…       with this mbedTLS, where the checkout has none
+#   TARGET=emulator     make test: tests/target on an emulated Pico
+#   PORT=…              make emulate: where its REPL listens
 #   SECURESOCKET_CACHE=…  keep downloads here; by default in ~/.cache/securesocket
 
 .DEFAULT_GOAL := help
@@ -29,6 +31,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 
 BUILDS := stock stock32 stock-1.25
 BINARIES := $(BUILDS:%=build/unix/%/micropython)
+EMULATED := build/firmware/PICO_SECURE/firmware.uf2
 ROOTS := build/store/roots.bin
 ROOTS_MODULE := build/store/securesocket_roots.py
 # certifi's version is the day of Mozilla's set: with it as build time the same sources give the same bytes.
@@ -46,7 +49,7 @@ HELPERS := $(wildcard tools/build/*.py)
 CHECKOUT := build/checkout-$(firstword $(shell echo '$(MICROPYTHON_DIR) $(MBEDTLS_DIR)' | cksum))
 
 ##@ Use
-.PHONY: help demo test lint bench store build campaign clean distclean FORCE
+.PHONY: help demo test lint bench store build emulate campaign clean distclean FORCE
 help:  ## this list
 	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
@@ -54,15 +57,18 @@ help:  ## this list
 demo: build store  ## a verified HTTPS page on MicroPython, then each failure a user meets
 	@$(PYTHON) examples/demo.py
 
+emulate: .venv/made $(EMULATED)  ## an emulated Pico with a REPL here and on a socket, networked through PPP
+	@PYTHONPATH=tools $(PYTHON) -m emulator $(if $(PORT),--port $(PORT))
+
 ##@ Work on it
-test: lint build store  ## lint, then all tests, on CPython and on every build
-	@$(PYTHON) -m pytest $(PYTEST)
+test: lint build store $(EMULATED)  ## lint, then all tests, on CPython and on every build; TARGET=emulator
+	@$(PYTHON) -m pytest $(PYTEST) $(if $(TARGET),--target $(TARGET) tests/target)
 
 lint: .venv/made  ## ruff: rules and format
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { echo "not formatted; run: $(BIN)/ruff format"; exit 1; }
 
-bench: build store  ## measure: time, heap and sizes, beside the bare tls module
+bench: build store $(EMULATED)  ## measure: time, heap and sizes, beside the bare tls module
 	@$(PYTHON) tools/bench/run.py
 
 campaign: build store  ## a long run of tools/campaign/NAME.py: make campaign NAME=…

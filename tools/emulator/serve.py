@@ -24,9 +24,9 @@ REQUEST_BYTES = 1024 * 1024
 INTERRUPT = b"\x03\x03"
 
 
-async def serve(uf2, elf, repl_port=0, say=print):
+async def serve(uf2, elf, repl_port=0, flash=None, say=print):
     """Start a machine and serve it until standard input ends. `say` gets a line of JSON once it is up."""
-    machine = Machine(uf2, elf)
+    machine = Machine(uf2, elf, flash)
     try:
         await machine.start()
         repl = await asyncio.start_server(_repl(machine), HOST, repl_port, family=socket.AF_INET)
@@ -90,7 +90,9 @@ async def _answer(machine, line, answer):
             request = json.loads(line)
             source, timeout_ms, reset = request["run"], request["timeout_ms"], request["reset"]
         except (ValueError, KeyError) as error:
-            raise ProtocolError(f"a request needs run, timeout_ms and reset: {error!r} of {line[:80]!r}") from error
+            raise ProtocolError(
+                f"a request needs run, timeout_ms and reset: {error!r} of {line[:80]!r}"
+            ) from error
         done = await machine.run(
             source, timeout_ms, reset=reset, on_output=lambda event, text: answer(**{event: text})
         )
