@@ -10,7 +10,7 @@ def pytest_addoption(parser):
         "--target",
         default="unix",
         metavar="TARGET",
-        help="where tests/target runs: unix (the default), emulator",
+        help="where tests/target runs: unix (default), emulator",
     )
     parser.addoption(
         "--sample", action="store_true", help="of tests/target on the emulator, only what `make test` runs"

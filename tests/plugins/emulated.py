@@ -35,11 +35,11 @@ NOT_HERE = (
     ("test_options.py::test_damaged_store*", "it opens a file of this computer"),
     (
         "test_peers.py::test_connection_that_never_opens*",
-        "the network process accepts before the server does",
+        "the network accepts before the server does",
     ),
     (
         "test_peers.py::test_closed_port_is_told*",
-        "the network process names no cause of a refused connection",
+        "the network tells no cause of a refusal",
     ),
     ("test_wire.py::test_flight_split_at_any_byte*", LEAK_LOOPS),
     ("test_wire.py::test_changed_byte*", LEAK_LOOPS),

@@ -37,15 +37,21 @@ def device(rows, bare, port, root, store):
         ("device_get_time_again", "further verified GET", again, bare_again),
     ):
         ms = [window["emulated_ms"] for window in (mine, theirs)]
-        rows.add(name, ms[0], "ms", f"{text}, {where}", bare, ms[1], limit=TIME_RATIO)
+        rows.add(name, ms[0], "ms", f"{text}, {where}", bare, ms[1], limit=f"ratio ≤ {TIME_RATIO}")
     peaks = [window["heap_peak_bytes"] - window["heap_before_bytes"] for window in (heap, bare_heap)]
     rows.add("device_get_heap", peaks[0], "bytes", f"heap peak of a verified GET, {where}", bare, peaks[1],
-             limit=peaks[1] + HEAP_ABOVE_BYTES)  # fmt: skip
+             limit=f"≤ {peaks[1] + HEAP_ABOVE_BYTES:,}")  # fmt: skip
     rows.add(
         "firmware_free_heap", free, "bytes", f"free after it, closed and collected, {where}", limit=FREE_BYTES
     )
     sizes = json.loads((FIRMWARE / "sizes.json").read_text())
-    rows.add("firmware_flash", sizes["flash_bytes"], "bytes", f"flash of {FIRMWARE.name}", limit=FLASH_BYTES)
+    rows.add(
+        "firmware_flash",
+        sizes["flash_bytes"],
+        "bytes",
+        f"flash of {FIRMWARE.name}",
+        limit=f"≤ {FLASH_BYTES:,}",
+    )
 
 
 def _measured(pico, side, port, root):

@@ -145,8 +145,8 @@ class Machine:
     def _check_network(self, done):
         if done["stdout"].strip() in ("", NO_ADDRESS):
             raise NetworkDown(
-                f"PPP did not come up after a reset: {done['stderr'] or 'no address'}; slirp-fullbolt's last exit "
-                f"status: {self.network.status}; run `unshare --uts true` to see if it may have its own host name"
+                f"PPP did not come up after a reset: {done['stderr'] or 'no address'}; the last exit status "
+                f"of slirp-fullbolt: {self.network.status}; see if `unshare --uts true` is allowed"
             )
 
     def take_windows(self):
