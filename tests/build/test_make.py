@@ -12,7 +12,9 @@ import system
 import common
 from plugins.interpreters import BUILDS, ROOT
 
-TARGETS = ("help", "demo", "test", "lint", "bench", "store", "build", "campaign", "clean", "distclean")
+TARGETS = (
+    "help", "demo", "test", "lint", "bench", "store", "build", "emulate", "campaign", "clean", "distclean",
+)  # fmt: skip
 
 
 def make(*words, **env):
