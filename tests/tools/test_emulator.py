@@ -18,6 +18,8 @@ from emulator.errors import (
     EmulatorError,
     ImageError,
     MissingProgram,
+    NetworkDown,
+    PortInUse,
     ProtocolError,
     ScriptTimeout,
     error,
@@ -145,6 +147,21 @@ def test_missing_image_is_told_by_the_process(tmp_path):
 def test_missing_elf_is_told_by_the_process(tmp_path):
     with pytest.raises(ImageError, match=r"firmware.elf: no such file"):
         Emulator(elf=tmp_path / "firmware.elf")
+
+
+def test_port_that_is_taken_is_told():
+    with socket.create_server((HOST, 0)) as taken, pytest.raises(PortInUse, match="in use; choose another"):
+        Emulator(repl_port=taken.getsockname()[1])
+
+
+def test_network_that_does_not_come_up_is_told(monkeypatch, tmp_path):
+    """What a computer does that forbids the name space, or where slirp ends at once for another reason."""
+    program = tmp_path / "slirp-fullbolt"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(NetworkDown, match="exit status of slirp-fullbolt: 3"):
+        Emulator()
 
 
 @pytest.mark.parametrize("path", [sys.executable, shutil.which("true"), __file__])
