@@ -5,6 +5,8 @@
 #   MBEDTLS_DIR=…       with this mbedTLS, where the checkout has none
 #   BOARD=…             make firmware: the board, as `make firmware` lists them
 #   IDF_PATH=…          ESP-IDF, for firmware of an ESP32
+#   TARGET=emulator     make test: tests/target on an emulated Pico
+#   PORT=…              make emulate: where its REPL listens
 #   SECURESOCKET_CACHE=…  keep downloads here; by default in ~/.cache/securesocket
 
 .DEFAULT_GOAL := help
@@ -52,7 +54,7 @@ PICO_SECURE := build/firmware/PICO_SECURE/firmware.uf2
 CHECKOUT := build/checkout-$(firstword $(shell echo '$(MICROPYTHON_DIR) $(MBEDTLS_DIR)' | cksum))
 
 ##@ Use
-.PHONY: help demo test lint bench store build firmware known-board campaign clean distclean FORCE
+.PHONY: help demo test lint bench store build firmware known-board emulate campaign clean distclean FORCE
 help:  ## this list
 	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
@@ -60,9 +62,12 @@ help:  ## this list
 demo: build store  ## a verified HTTPS page on MicroPython, then each failure a user meets
 	@$(PYTHON) examples/demo.py
 
+emulate: .venv/made $(PICO_SECURE)  ## an emulated Pico with a REPL here and on a socket, networked through PPP
+	@PYTHONPATH=tools $(PYTHON) -m emulator $(if $(PORT),--port $(PORT))
+
 ##@ Work on it
-test: lint build store  ## lint, then all tests, on CPython and on every build
-	@$(PYTHON) -m pytest $(PYTEST)
+test: lint build store $(PICO_SECURE)  ## lint, then all tests, on CPython and on every build; TARGET=emulator
+	@$(PYTHON) -m pytest $(PYTEST) $(if $(TARGET),--target $(TARGET) tests/target)
 
 lint: .venv/made  ## ruff: rules and format
 	@$(BIN)/ruff check --quiet

@@ -7,7 +7,10 @@ from plugins import emulated, target, unit
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--target", default="unix", metavar="TARGET", help="where tests/target runs: unix (the default), emulator"
+        "--target",
+        default="unix",
+        metavar="TARGET",
+        help="where tests/target runs: unix (default), emulator",
     )
     parser.addoption(
         "--sample", action="store_true", help="of tests/target on the emulator, only what `make test` runs"

@@ -13,18 +13,8 @@ import common
 from plugins.interpreters import BUILDS, ROOT
 
 TARGETS = (
-    "help",
-    "demo",
-    "test",
-    "lint",
-    "bench",
-    "firmware",
-    "store",
-    "build",
-    "campaign",
-    "clean",
-    "distclean",
-)
+    "help", "demo", "test", "lint", "bench", "store", "build", "firmware", "emulate", "campaign", "clean", "distclean",
+)  # fmt: skip
 
 
 def make(*words, **env):

@@ -17,9 +17,10 @@ import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT / "lib" / "certstore"), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT / "lib" / "certstore"), str(ROOT / "tests"), str(ROOT / "tools")]
 
 import certifi  # noqa: E402
+from device import device  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
@@ -59,8 +60,11 @@ class Rows:
     def __init__(self):
         self.rows = []
 
-    def add(self, name, value, unit, text, rival=None, rival_value=None, ratio=None):
+    def add(self, name, value, unit, text, rival=None, rival_value=None, ratio=None, limit=None):
+        """`limit` is what the project wants of the row, as text."""
         row = {"name": name, "value": round(value, 3), "unit": unit, "text": text}
+        if limit is not None:
+            row["limit"] = limit
         if rival is not None:
             row |= {"rival": rival, "rival_value": round(rival_value, 3)}
             # Of nothing there is no ratio.
@@ -194,11 +198,6 @@ def sizes(rows, folder):
         rows.add(f"size_{package}", total, "bytes", f"{package} as .mpy files")
 
 
-def firmware(rows):
-    made = json.loads((ROOT / "build" / "firmware" / "PICO_SECURE" / "sizes.json").read_text())
-    rows.add("firmware_flash", made["flash_bytes"], "bytes", "PICO_SECURE with all that exists frozen")
-
-
 def show(rows):
     table = Table(title="securesocket beside its rivals")
     for column, justify in (
@@ -207,11 +206,17 @@ def show(rows):
         ("rival", "left"),
         ("rival's", "right"),
         ("ratio", "right"),
+        ("limit", "right"),
     ):
         table.add_column(column, justify=justify)
     for row in rows.rows:
         table.add_row(
-            row["name"], number(row, "value"), row.get("rival", ""), number(row, "rival_value"), ratio(row)
+            row["name"],
+            number(row, "value"),
+            row.get("rival", ""),
+            number(row, "rival_value"),
+            ratio(row),
+            row.get("limit", ""),
         )
     Console().print(table)
 
@@ -234,12 +239,15 @@ def document(rows):
         "A ratio is value / rival; of times, the median of paired runs. Times include resolving, connecting",
         "and closing on loopback, with TCP_NODELAY on both sides but in the rows `handshake_usual`.",
         "",
+        "Rows of the device are of the firmware PICO_SECURE on an emulated Pico, with RSA 2048 and TLS 1.2.",
+        "Their times are emulated, cycles of the chip.",
+        "",
         "`pbes2` is measured on this machine. An ESP32 at 240 MHz needs an estimated 150 to 270 µs a round,",
         "so 1.5 to 3 s for 10,000: two SHA-256 calls of 40 to 80 µs each, as published for it, and the",
         "interpreter's share of `stock32`, scaled by MicroPython's own benchmarks of both.",
         "",
-        "| row | what | value | rival | rival's value | ratio |",
-        "|---|---|---|---|---|---|",
+        "| row | what | value | rival | rival's value | ratio | limit |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows.rows:
         cells = (
@@ -249,6 +257,7 @@ def document(rows):
             row.get("rival", ""),
             number(row, "rival_value"),
             ratio(row),
+            row.get("limit", ""),
         )
         lines.append("| " + " | ".join(cells) + " |")
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(lines) + "\n")
@@ -276,7 +285,8 @@ def main():
             stores(rows, folder)
             derivations(rows)
             sizes(rows, folder)
-            firmware(rows)
+            _, server, root_path, store_path = sides[-1]
+            device(rows, BARE, server.port, root_path.read_bytes(), store_path.read_bytes())
         finally:
             for server in servers:
                 server.stop()

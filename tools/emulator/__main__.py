@@ -8,7 +8,7 @@ import sys
 import click
 
 from emulator import HOST
-from emulator.client import FIRMWARE, Emulator
+from emulator.client import Emulator
 from emulator.errors import EmulatorError
 from emulator.serve import serve
 
@@ -28,11 +28,15 @@ def terminal(port):
     click.echo("booting the emulated Pico …")
     with Emulator(repl_port=port) as pico:
         where = f"socket://{HOST}:{pico.repl_port}"
-        click.echo(f"network: up, through PPP; this computer's loopback is 10.0.2.2, and `localhost`\n"
-                   f"connect: {sys.executable.rpartition('/')[0]}/mpremote connect {where}")
+        click.echo(
+            f"network: up, through PPP; this computer's loopback is 10.0.2.2, and `localhost`\n"
+            f"connect: {sys.executable.rpartition('/')[0]}/mpremote connect {where}"
+        )
         try:
             if sys.stdin.isatty():
-                subprocess.run([sys.executable, "-m", "mpremote", "connect", where, "resume", "repl"], check=False)
+                subprocess.run(
+                    [sys.executable, "-m", "mpremote", "connect", where, "resume", "repl"], check=False
+                )
             else:
                 sys.stdin.read()
         except KeyboardInterrupt:
@@ -40,13 +44,15 @@ def terminal(port):
 
 
 @cli.command("serve", hidden=True)
-@click.argument("uf2", default=str(FIRMWARE / "firmware.uf2"))
-@click.argument("elf", default=str(FIRMWARE / "firmware.elf"))
+@click.argument("uf2")
+@click.argument("elf")
 @click.option("--repl-port", default=0)
-def serve_command(uf2, elf, repl_port):
+@click.option("--flash", "placed", type=(int, click.File("rb")), multiple=True)
+def serve_command(uf2, elf, repl_port, placed):
     """The machine's own process; what it says is for emulator.client."""
+    flash = {offset: file.read() for offset, file in placed}
     try:
-        asyncio.run(serve(uf2, elf, repl_port, say=lambda line: print(line, flush=True)))
+        asyncio.run(serve(uf2, elf, repl_port, flash, say=lambda line: print(line, flush=True)))
     except EmulatorError as error:
         sys.exit(json.dumps({"failed": [error.code, str(error)]}))
 

@@ -1,8 +1,8 @@
 """Start an emulated Pico in a process of its own, and run scripts on it.
 
-    with Emulator() as pico:
-        print(pico.run("print(6 * 7)")["stdout"])
-        print(measure(pico, SCRIPT)["heap_peak_bytes"])
+with Emulator() as pico:
+    print(pico.run("print(6 * 7)")["stdout"])
+    print(measure(pico, SCRIPT)["windows"][0]["heap_peak_bytes"])
 """
 
 import json
@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from emulator import HOST, MARK_PIN, files
@@ -26,11 +27,21 @@ WALL_S = 120
 MARK = f"import machine\nMARK = machine.Pin({MARK_PIN}, machine.Pin.OUT, value=0)\n"
 
 
-class Emulator:
-    """One emulated Pico. `repl_port` is where its REPL listens, on loopback."""
+def board():
+    """The facts of the board that the firmware is for."""
+    return tomllib.loads((ROOT / "boards" / "boards.toml").read_text())[FIRMWARE.name]
 
-    def __init__(self, uf2=FIRMWARE / "firmware.uf2", elf=FIRMWARE / "firmware.elf", repl_port=0):
+
+class Emulator:
+    """One emulated Pico. `repl_port` is where its REPL listens, on loopback; `romfs` a file, which its
+    board's region in flash holds."""
+
+    def __init__(
+        self, uf2=FIRMWARE / "firmware.uf2", elf=FIRMWARE / "firmware.elf", *, repl_port=0, romfs=None
+    ):
         words = [sys.executable, "-m", "emulator", "serve", str(uf2), str(elf), "--repl-port", str(repl_port)]
+        if romfs:
+            words += ["--flash", str(board()["romfs_offset"]), str(romfs)]
         self._process = subprocess.Popen(
             words,
             env=os.environ | {"PYTHONPATH": str(ROOT / "tools")},
@@ -133,14 +144,14 @@ class Script:
 
 
 def measure(pico, script, params=None, timeout_ms=TIMEOUT_MS):
-    """Run a script that holds MARK high for one window; of that window, in emulated time and bytes:
+    """Run a script that marks windows, each between MARK.on() and MARK.off(): {"stdout", "windows"}.
 
-    {"stdout", "emulated_ms", "heap_before_bytes", "heap_peak_bytes", "largest_free_bytes",
-    "heap_after_bytes"}. The largest free block is that at the peak.
+    A window is {"emulated_ms", "heap_before_bytes", "heap_peak_bytes", "largest_free_bytes",
+    "heap_after_bytes"}, in emulated time and bytes in use; the largest free block is that at the peak.
     """
     done = pico.run(MARK + script, params=params, timeout_ms=timeout_ms)
     if done["status"]:
         raise ProtocolError(f"a measured script failed: {done['stderr']}")
-    if len(done["windows"]) != 1:
-        raise ProtocolError(f"a measured script marked {len(done['windows'])} windows, expected 1")
-    return {"stdout": done["stdout"], **done["windows"][0]}
+    if not done["windows"]:
+        raise ProtocolError("a measured script marked no window; expected MARK.on() … MARK.off()")
+    return {"stdout": done["stdout"], "windows": done["windows"]}

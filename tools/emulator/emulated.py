@@ -22,7 +22,7 @@ ppp = network.PPP(uart)
 ppp.connect()
 started = time.ticks_ms()
 # isconnected() is true before an address has been given.
-while ppp.ifconfig()[0] == "0.0.0.0" and time.ticks_diff(time.ticks_ms(), started) < 20_000:
+while ppp.ifconfig()[0] == "0.0.0.0" and time.ticks_diff(time.ticks_ms(), started) < 5_000:
     time.sleep_ms(5)
 
 

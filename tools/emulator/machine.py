@@ -42,10 +42,13 @@ ASK_NETWORK = "import emulated\nprint(emulated.ppp.ifconfig()[0])"
 class Machine:
     """One Pico. `start()` boots it and brings its network up; then `run()`, one script at a time."""
 
-    def __init__(self, uf2, elf):
+    def __init__(self, uf2, elf, flash=None):
+        """`flash` is {offset from the start of the flash: bytes}, of what lies there beside the image."""
         image.check(uf2)
         self._device = MicroPythonDevice(board=BoardSpec(image=str(uf2)))
         mcu = self._device.mcu
+        for offset, data in (flash or {}).items():
+            mcu.flash[offset : offset + len(data)] = data
         uart.correct(mcu)
         mcu.usb_ctrl.read_delay_microseconds = USB_DELAY_US
         self.clock = self._device.simulator.clock
@@ -113,7 +116,9 @@ class Machine:
         try:
             await self._device.astart(BOOT_WALL_S)
         except TimeoutError as error:
-            raise ScriptTimeout(f"the image did not appear on USB within {BOOT_WALL_S} s; is it MicroPython's?") from error
+            raise ScriptTimeout(
+                f"the image did not appear on USB within {BOOT_WALL_S} s; is it MicroPython's?"
+            ) from error
         now = time.gmtime()
         when = (*now[:3], now.tm_wday, *now[3:6], 0)
         module = files.compiled(
@@ -140,8 +145,8 @@ class Machine:
     def _check_network(self, done):
         if done["stdout"].strip() in ("", NO_ADDRESS):
             raise NetworkDown(
-                f"PPP did not come up after a reset: {done['stderr'] or 'no address'}; slirp-fullbolt's last exit "
-                f"status: {self.network.status}; run `unshare --uts true` to see if it may have its own host name"
+                f"PPP did not come up after a reset: {done['stderr'] or 'no address'}; the last exit status "
+                f"of slirp-fullbolt: {self.network.status}; see if `unshare --uts true` is allowed"
             )
 
     def take_windows(self):

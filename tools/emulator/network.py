@@ -34,7 +34,9 @@ READ_BYTES = 4096
 def command():
     missing = [package for name, package in PROGRAMS.items() if not shutil.which(name)]
     if missing:
-        raise MissingProgram(f"missing: {', '.join(missing)}. Install with: apt-get install {' '.join(missing)}")
+        raise MissingProgram(
+            f"missing: {', '.join(missing)}. Install with: apt-get install {' '.join(missing)}"
+        )
     # Only root may have a name space of its own without also mapping its user.
     return ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), *COMMAND]
 

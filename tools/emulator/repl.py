@@ -74,6 +74,9 @@ class RawRepl:
     def _accepting(self):
         if len(self._data) < 2:
             return None
+        if BANNER.startswith(self._data[: len(BANNER)]):
+            # Who was there before us has asked for this REPL too; the first banner was the answer to that.
+            return None if self._after(BANNER) is None else []
         answer, self._data = self._data[:2], self._data[2:]
         if answer != b"OK":
             raise ProtocolError(f"the raw REPL answered {answer!r} to a script, expected b'OK'")

@@ -12,11 +12,12 @@ Closing the connection interrupts the script.
 
 import asyncio
 import json
+import os
 import socket
 import sys
 
 from emulator import HOST
-from emulator.errors import EmulatorError, ProtocolError
+from emulator.errors import EmulatorError, PortInUse, ProtocolError
 from emulator.machine import Machine
 
 READ_BYTES = 4096
@@ -24,12 +25,13 @@ REQUEST_BYTES = 1024 * 1024
 INTERRUPT = b"\x03\x03"
 
 
-async def serve(uf2, elf, repl_port=0, say=print):
+async def serve(uf2, elf, repl_port=0, flash=None, say=print):
     """Start a machine and serve it until standard input ends. `say` gets a line of JSON once it is up."""
-    machine = Machine(uf2, elf)
+    listener = _listen(repl_port)
+    machine = Machine(uf2, elf, flash)
     try:
         await machine.start()
-        repl = await asyncio.start_server(_repl(machine), HOST, repl_port, family=socket.AF_INET)
+        repl = await asyncio.start_server(_repl(machine), sock=listener)
         control = await asyncio.start_server(
             _control(machine), HOST, 0, family=socket.AF_INET, limit=REQUEST_BYTES
         )
@@ -37,6 +39,15 @@ async def serve(uf2, elf, repl_port=0, say=print):
         await asyncio.to_thread(sys.stdin.read)
     finally:
         machine.stop()
+
+
+def _listen(port):
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        raise PortInUse(
+            f"port {port} of {HOST}: {os.strerror(error.errno)}; choose another: PORT=…"
+        ) from error
 
 
 def _port(server):
@@ -90,7 +101,9 @@ async def _answer(machine, line, answer):
             request = json.loads(line)
             source, timeout_ms, reset = request["run"], request["timeout_ms"], request["reset"]
         except (ValueError, KeyError) as error:
-            raise ProtocolError(f"a request needs run, timeout_ms and reset: {error!r} of {line[:80]!r}") from error
+            raise ProtocolError(
+                f"a request needs run, timeout_ms and reset: {error!r} of {line[:80]!r}"
+            ) from error
         done = await machine.run(
             source, timeout_ms, reset=reset, on_output=lambda event, text: answer(**{event: text})
         )
