@@ -13,7 +13,8 @@ import common
 from plugins.interpreters import BUILDS, ROOT
 
 TARGETS = (
-    "help", "demo", "test", "lint", "bench", "store", "build", "firmware", "emulate", "campaign", "clean", "distclean",
+    "help", "demo", "emulate", "test", "lint", "bench", "campaign", "firmware", "store", "build",
+    "clean", "distclean",
 )  # fmt: skip
 
 

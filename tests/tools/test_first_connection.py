@@ -60,7 +60,9 @@ def test_every_step_works_on_the_device(pico, tmp_path):
     pki = Pki()
     server = PythonServer(tmp_path, pki.ec, page)
     clock = ChronyServer(tmp_path)
-    ((repl,), (time_set,), (get,)) = (TYPED[name] for name in ("2. The REPL", "4. The clock", "5. The verified byte"))
+    ((repl,), (time_set,), (get,)) = (
+        TYPED[name] for name in ("2. The REPL", "4. The clock", "5. The verified byte")
+    )
     assert "set_clock()" in time_set
     time_set = time_set.replace("set_clock()", f'set_clock(host="{HOST_ADDRESS}", port={clock.port})')
     get = echoed(get.replace('"example.com", 443', f'"localhost", {server.port}'))

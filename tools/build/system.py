@@ -11,7 +11,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from common import BuildError, clean_environment, main, say
+from common import BUILD, ROOT, BuildError, clean_environment, main, say
 
 
 def has_32bit_compiler():
@@ -52,7 +52,6 @@ NEEDS = (
     ("Python's venv", has_venv, "python3-venv"),
     ("openssl", program("openssl"), "openssl"),
     ("gnutls-serv", program("gnutls-serv"), "gnutls-bin"),
-    ("chronyd", program("chronyd"), "chrony"),
     ("faketime", program("faketime"), "faketime"),
     ("libfaketime", has_libfaketime, "libfaketime"),
     ("slirp-fullbolt", program("slirp-fullbolt"), "slirp"),
@@ -82,6 +81,18 @@ RP2_NEEDS = (
 )
 # The Pico SDK compiles pioasm for the host, which makes a header for the radio's driver.
 RADIO_NEEDS = (*RP2_NEEDS, ("g++", program("g++"), "g++"))
+
+
+# (program, Debian's package) of what would push out a service of this machine if it were installed, as a
+# time daemon does with another. Unpacked instead; its libraries come with apt and gnutls-bin.
+PROGRAMS = BUILD / "programs"
+UNPACKED = (("chronyd", "chrony"),)
+
+
+def unpacked(name):
+    """The path of a program of UNPACKED: the machine's own, or ours; None if there is none."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", str(PROGRAMS / "usr" / "sbin")))
+    return shutil.which(name, path=path)
 
 
 def missing(needs=NEEDS):
@@ -119,6 +130,29 @@ def install(packages):
         say(done.stderr.strip())
 
 
+def unpack(name, package):
+    """Take Debian's package apart in PROGRAMS. Needs no root, and changes nothing elsewhere."""
+    if not shutil.which("apt-get"):
+        raise BuildError(f"missing: {name}. Install it; the tests start their own, on a port of theirs")
+    say(f"unpacking {name} in {PROGRAMS.relative_to(ROOT)}")
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(*command):
+            env = clean_environment()
+            return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+        done = run("apt-get", "-q", "download", package)
+        if done.returncode and os.geteuid() == 0:
+            # Lists that are not there, or older than the archive.
+            run("apt-get", "-q", "-q", "update")
+            done = run("apt-get", "-q", "download", package)
+        if not done.returncode:
+            done = run("dpkg-deb", "--extract", *map(str, Path(folder).glob("*.deb")), str(PROGRAMS))
+        if done.returncode:
+            raise BuildError(f"{' '.join(done.args[:4])} failed: {done.stderr.strip()}")
+
+
 def check(needs=NEEDS):
     found = missing(needs)
     if found and can_install():
@@ -126,6 +160,10 @@ def check(needs=NEEDS):
         found = missing(needs)
     if found:
         raise BuildError(complaint(found))
+    if needs is NEEDS:
+        for name, package in UNPACKED:
+            if not unpacked(name):
+                unpack(name, package)
 
 
 if __name__ == "__main__":
