@@ -1,7 +1,8 @@
 """securesocket.handshake: what real servers say, whole, in pieces, with trailing bytes and damaged."""
 
 from securesocket import handshake
-from securesocket.handshake import HandshakeReader, alert_name, is_tls13, message_name, next_certificate
+from securesocket.handshake import HandshakeReader, is_tls13, next_certificate
+from securesocket.wording import alert_name, message_name
 from support import ON_MICROPYTHON, vector
 
 # (flight, certificates in it, body of the Certificate message where it lies in one record)

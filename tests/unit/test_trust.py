@@ -1,8 +1,8 @@
 """securesocket.trust: which anchors are proposed for what a server shows."""
 
 from certstore import anchors
+from certstore.asn1 import encode
 from certstore.certificate import Certificate
-from certstore.der import encode
 from certstore.errors import CorruptStore, SecureSocketError
 from certstore.layers import LayeredStore
 from certstore.store import CertStore

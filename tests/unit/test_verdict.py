@@ -1,9 +1,9 @@
 """securesocket.verdict: every outcome of mbedTLS becomes one typed error with the facts."""
 
 from certstore import anchors
+from certstore.asn1 import encode
 from certstore.certificate import Certificate
 from certstore.compat import unix_time
-from certstore.der import encode
 from certstore.store import CertStore
 from securesocket import errors, trust, verdict
 from securesocket.handshake import HandshakeReader

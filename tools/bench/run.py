@@ -25,7 +25,7 @@ from rich.table import Table  # noqa: E402
 
 from certstore import anchors, layout, pem, spki, writer  # noqa: E402
 from certstore.certificate import Certificate  # noqa: E402
-from certstore.names import subject_hash  # noqa: E402
+from certstore.subjects import subject_hash  # noqa: E402
 from plugins.interpreters import command  # noqa: E402
 from plugins.peers import OpensslServer  # noqa: E402
 from plugins.pki import Pki  # noqa: E402

@@ -14,8 +14,10 @@ hashlib, cryptolib and `cryptography` keep inside.
 import hashlib
 import os
 
-from .compat import ON_DEVICE, aes_cbc, const, pbkdf2_hmac
-from .der import Der, dotted, encode
+from .asn1 import dotted, encode
+from .ciphers import aes_cbc, pbkdf2_hmac
+from .compat import ON_DEVICE, const
+from .der import Der
 from .errors import BadPassword, FormatError
 
 _INTEGER = const(0x02)

@@ -10,7 +10,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from certstore.certificate import Certificate
 from certstore.compat import const
-from certstore.errors import SecureSocketError
+from certstore.errors import SecureSocketError, part
 
 from .context import SecureContext
 from .engine import engine
@@ -69,9 +69,7 @@ class SecureStream(io.IOBase):
     @property
     def report(self):
         """What is known of this connection (report.Report): times, chain, anchor, cipher, or the error."""
-        from .report import Report
-
-        return Report(self)
+        return part("securesocket.report", "securesocket-explain").Report(self)
 
     def __repr__(self):
         state = self.stage

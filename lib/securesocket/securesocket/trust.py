@@ -21,7 +21,7 @@ wrong ones mbedTLS says no, and nothing here turns that into a yes.
 
 from certstore.certificate import Certificate
 from certstore.compat import const
-from certstore.names import same_name, subject_hash
+from certstore.subjects import same_name, subject_hash
 
 from .handshake import MAX_CERTIFICATES, next_certificate
 
