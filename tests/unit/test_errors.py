@@ -1,7 +1,10 @@
 """The error tree: every class has codes, every code one sentence, and errors stay OSErrors."""
 
+import os
+
 from certstore import errors as base
-from securesocket import errors
+from certstore import sentences as base_sentences
+from securesocket import errors, sentences
 from support import raises
 
 CLASSES = [
@@ -12,13 +15,19 @@ CLASSES = [
 ]
 
 
+def codes(kind):
+    return [code for _, names in kind.codes for code in names.split()]
+
+
 def test_every_class_has_codes_with_a_sentence():
     assert len(CLASSES) > 15
     for kind in CLASSES:
-        assert kind.codes, kind
-        for code, number, sentence, remedy in kind.codes:
-            assert code == code.lower() and " " not in code
+        assert codes(kind), kind
+        for number, _ in kind.codes:
             assert isinstance(number, int) and number > 0
+        for code in codes(kind):
+            assert code == code.lower()
+            sentence, remedy = sentences.of(code)
             assert sentence and not sentence.endswith("."), code
             assert remedy is None or remedy, code
 
@@ -26,8 +35,20 @@ def test_every_class_has_codes_with_a_sentence():
 def test_a_code_stands_for_one_cause_in_the_whole_tree():
     owners = {}
     for kind in CLASSES:
-        for row in kind.codes:
-            assert owners.setdefault(row[0], kind) is kind, row[0]
+        for code in codes(kind):
+            assert owners.setdefault(code, kind) is kind, code
+
+
+def test_every_sentence_is_that_of_one_code():
+    told = [row[0] for row in base_sentences.SENTENCES + sentences.SENTENCES]
+    assert sorted(told) == sorted({code for kind in CLASSES for code in codes(kind)})
+
+
+def test_every_option_tells_what_it_takes():
+    from securesocket.context import FEATURES, OPTIONS
+
+    assert [name for name, _ in sentences.TAKES] == list(OPTIONS)
+    assert set(FEATURES) < set(OPTIONS)
 
 
 def test_an_error_is_an_oserror_with_a_number_and_tells_found_expected_and_remedy():
@@ -46,6 +67,43 @@ def test_the_usual_remedy_gives_way_to_a_better_one():
 def test_a_timeout_names_its_stage():
     error = errors.HandshakeTimeout("timeout", "connect", 1500)
     assert error.stage == "connect" and "1500 ms" in str(error) and error.errno == 110
+
+
+def test_the_words_are_read_when_they_are_asked_for_and_errors_do_without_them():
+    error = errors.Expired("expired", found="x")
+    assert error.sentence == "the certificate has expired" and "renew" in error.remedy
+    assert error.args == (13, "expired")
+    error.package = "no_such_package"
+    assert error.sentence is None and error.remedy is None
+    assert str(error) == 'expired: found x; in words: mip.install("no_such_package-explain")'
+    for name in ("sentences", "nothing"):
+        assert not hasattr(error, name)
+
+
+def test_a_part_that_is_not_installed_is_named_with_its_package():
+    assert base.part("certstore.pem").__name__ == "certstore.pem"
+    assert base.part("certstore.nothing") is None
+    error = raises(base.MissingPackage, "package", base.part, "certstore.nothing", "certstore-some")
+    assert error.expected == "certstore-some" and error.errno == 95
+    assert 'mip.install("certstore-some")' in str(error) and "certstore.nothing" in str(error)
+
+
+def test_a_fault_inside_a_part_is_not_a_missing_part():
+    import sys
+
+    name = "broken_part"
+    with open(name + ".py", "w") as file:
+        file.write("import no_such_thing_at_all")
+    sys.path.insert(0, "")
+    try:
+        base.part(name)
+    except ImportError as error:
+        assert "no_such_thing_at_all" in str(error)
+    else:
+        raise AssertionError("swallowed")
+    finally:
+        sys.path.pop(0)
+        os.remove(name + ".py")
 
 
 def test_raising_an_unknown_code_is_a_fault_of_ours():

@@ -9,7 +9,6 @@ import hashlib
 from . import hosts, names, spki
 from .compat import const
 from .der import Der
-from .subjects import common_names
 
 # Bits of `key_usage` (RFC 5280 4.2.1.3): bit n of the BIT STRING is 1 << n.
 DIGITAL_SIGNATURE = const(1)
@@ -69,7 +68,7 @@ class Details:
     @property
     def key_bits(self):
         """Bits of an RSA modulus or of an EC curve's field; None for other algorithms."""
-        return spki.key_bits(self._certificate.public_key_info, self._certificate.public_key)
+        return spki.key_bits(self._certificate)
 
     @property
     def curve(self):
@@ -103,7 +102,7 @@ class Details:
         """Every name that `matches_host` compares with, safe to print: DNS, then IP, else common names."""
         if hosts.alternative_names(self._certificate, _DNS_NAME) is not None:
             return self.dns_names + self.ip_addresses
-        return [names.escape(name) for name in common_names(self._certificate.subject)]
+        return [names.escape(name) for name in hosts.common_names(self._certificate.subject)]
 
     def matches_host(self, host):
         """Whether the certificate is for `host`: `hosts.covers`."""

@@ -1,12 +1,13 @@
 """Host names and IP addresses, compared with those of certificates (RFC 9525)."""
 
 from .compat import const
-from .subjects import common_names
+from .subjects import Attributes
 
 _SEQUENCE = const(0x30)
 _SAN = const(17)
 _DNS_NAME = const(0x82)
 _IP_ADDRESS = const(0x87)
+_COMMON_NAME = b"\x55\x04\x03"
 
 
 def covers(certificate, host):
@@ -26,6 +27,16 @@ def covers(certificate, host):
         if matches(name, host, wildcard=address is None):
             return True
     return False
+
+
+def common_names(name):
+    """The contents of every commonName, first to last, for comparing with a host name."""
+    walk = Attributes(name)
+    values = []
+    while walk.step():
+        if walk.type() == _COMMON_NAME:
+            values.append(walk.content())
+    return values
 
 
 def alternative_names(certificate, tag):

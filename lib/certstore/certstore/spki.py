@@ -50,11 +50,12 @@ def curve_name(oid):
     return dotted(oid)
 
 
-def key_bits(info, key):
-    """Bits of an RSA modulus or of an EC curve's field; None for other keys. key: the key itself, inside."""
+def key_bits(certificate):
+    """Bits of an RSA modulus or of an EC curve's field, of a Certificate's key; None for other keys."""
+    info = certificate.public_key_info
     kind = key_type(info)
     if kind == "RSA":
-        modulus = rsa_numbers(key)[0]
+        modulus = rsa_numbers(certificate.public_key)[0]
         bits = 8 * len(modulus)
         first = modulus[0]
         while first < 128:
@@ -68,6 +69,7 @@ def key_bits(info, key):
         if name == named:
             return bits
     # Of a curve unknown here, the coordinates tell the field's size to the byte.
+    key = certificate.public_key
     if len(key) == 0:
         return 0
     return 8 * (len(key) - 1 if key[0] in (2, 3) else (len(key) - 1) // 2)

@@ -11,18 +11,6 @@ _SET = const(0x31)
 _UTF8 = const(0x0C)
 _PRINTABLE = const(0x13)
 
-_COMMON_NAME = b"\x55\x04\x03"
-
-
-def common_names(name):
-    """The contents of every commonName, first to last, for comparing with a host name."""
-    walk = Attributes(name)
-    values = []
-    while walk.step():
-        if walk.type() == _COMMON_NAME:
-            values.append(walk.content())
-    return values
-
 
 def same_name(a, b):
     """Whether two DER Names are equal as mbedTLS compares them (x509_name_cmp).

@@ -9,22 +9,23 @@ from certstore.errors import SecureSocketError, part
 
 _SHA256_BYTES = const(32)
 
-# (name, the engine's feature that it needs or None)
 OPTIONS = (
-    ("trust", None),
-    ("verify", None),
-    ("on_bad_certificate", None),
-    ("pins", None),
-    ("identity", None),
-    ("ciphers", None),
-    ("min_version", None),
-    ("max_version", None),
-    ("server_name", None),
-    ("alpn", "alpn"),
-    ("max_fragment_length", "max_fragment_length"),
-    ("psk", "psk"),
-    ("now", "now"),
+    "trust",
+    "verify",
+    "on_bad_certificate",
+    "pins",
+    "identity",
+    "ciphers",
+    "min_version",
+    "max_version",
+    "server_name",
+    "alpn",
+    "max_fragment_length",
+    "psk",
+    "now",
 )
+# Those that need a feature of the engine, of the same name.
+FEATURES = ("alpn", "max_fragment_length", "psk", "now")
 
 
 class SecureContext:
@@ -175,17 +176,12 @@ def _conflict(found, expected):
 
 def _check_names(options):
     for name, value in options.items():
-        for known, feature in OPTIONS:
-            if name == known:
-                if feature is not None and value is not None and feature not in _engine().FEATURES:
-                    raise unsupported(name)
-                break
-        else:
+        if name not in OPTIONS:
             from .errors import ConfigurationError
 
-            raise ConfigurationError(
-                "option-unknown", found=name, expected=", ".join(row[0] for row in OPTIONS)
-            )
+            raise ConfigurationError("option-unknown", found=name, expected=", ".join(OPTIONS))
+        if name in FEATURES and value is not None and name not in _engine().FEATURES:
+            raise unsupported(name)
     if options.get("verify") is False:
         for name in ("trust", "pins", "on_bad_certificate"):
             if options.get(name) is not None:

@@ -34,9 +34,9 @@ def outside_validity(code, path):
     return None
 
 
-def judge_exact(leaf, session, words):
+def judge_exact(leaf, session, facts):
     """Raises unless a certificate that is trusted itself, not for its issuer, has equal bytes, and dates and
-    host name are right. words: the module that tells the facts."""
+    host name are right. facts: `verdict`'s."""
     path = session.path
     if leaf is None:
         raise errors.MemoryBudgetError("memory-verify")
@@ -44,6 +44,6 @@ def judge_exact(leaf, session, words):
         raise errors.CertificateError("not-trusted", certificate=leaf)
     for kind, code in _CHECKS:
         if recognised(code, path, leaf, session.hostname):
-            error = getattr(errors, kind)(code, **words.facts(code, path, leaf, session.hostname))
+            error = getattr(errors, kind)(code, **facts(code, path, leaf, session.hostname))
             error.certificate = leaf
             raise error

@@ -281,35 +281,6 @@ class SecureStream(io.IOBase):
             except BaseException as error:  # also Ctrl-C: no socket stays open behind it
                 step = self._recover(error)
 
-    async def _run_async(self, step):
-        """The asyncio front of the same."""
-        import asyncio
-
-        while step is not None:
-            try:
-                if self._deadline_ms is None:
-                    await self._await_each(step)
-                else:
-                    await asyncio.wait_for_ms(self._await_each(step), self._left_ms())
-                return
-            except asyncio.TimeoutError:
-                step = self._recover(self._timeout())
-            except BaseException as error:  # also a cancelled task
-                step = self._recover(error)
-
-    async def _await_each(self, step):
-        events = step()
-        while events:
-            await _ready(self._inner, events)
-            events = step()
-
-
-def _ready(stream, events):
-    """Awaitable: the stream has one of `events`. asyncio has no public way to wait for a plain stream."""
-    from asyncio import core
-
-    yield core._io_queue.queue_read(stream) if events == _POLLIN else core._io_queue.queue_write(stream)
-
 
 def refuse_second_connection(context):
     """on_bad_certificate needs one on this engine; a stream opened elsewhere cannot be opened again."""

@@ -4,8 +4,7 @@ Loaded when a handshake failed, or when more than a verified path has to hold. N
 smaller: every function returns or raises errors; the one that can pass a connection (judge) is asked after
 mbedTLS has said yes, or where the caller has said, by name, that its no does not count.
 
-What went wrong is told apart here; how its facts are told, in `wording`, or in `brief` where that is not
-installed.
+What went wrong is told apart here, and put into words by `wording`, which is optional.
 """
 
 from certstore.certificate import Certificate
@@ -20,25 +19,25 @@ _CA_CHAIN_REQUIRED = const(0x7680)
 _VERIFY_FAILED = const(0x2700)
 _HIGH_LEVEL = const(0x7F80)
 _ENOMEM = const(12)
+# The last message that is read before mbedTLS verifies, when there is no reader.
+_CERTIFICATE = const(11)
 
 # Allocation failures of mbedTLS's modules: high-level codes, then low-level ones. The latter arrive as
 # if they were an errno (16, 106), because MicroPython takes every number below 256 for one.
 _ALLOCATION = (0x7F00, 0x2880, 0x3F80, 0x4D80, 0x5180, 0x6180, 0x5080, 0x1180)
 _ALLOCATION_LOW = (0x10, 0x6A)
 
-# (error number, class, code)
+# (class, code, error numbers)
 _ENGINE = (
-    (0x7280, "HandshakeError", "peer-closed"),
-    (0x6E00, "HandshakeError", "parameters"),  # SSL_HANDSHAKE_FAILURE
-    (0x6E80, "HandshakeError", "parameters"),  # SSL_BAD_PROTOCOL_VERSION
-    (0x6600, "HandshakeError", "protocol"),  # SSL_ILLEGAL_PARAMETER
-    (0x7300, "HandshakeError", "protocol"),  # SSL_DECODE_ERROR
-    (0x7700, "HandshakeError", "protocol"),  # SSL_UNEXPECTED_MESSAGE
-    (0x7200, "HandshakeError", "protocol"),  # SSL_INVALID_RECORD
-    (0x7180, "HandshakeError", "protocol"),  # SSL_INVALID_MAC
-    (0x7A00, "CertificateError", "usage"),  # SSL_BAD_CERTIFICATE: the path is good, its use is not
-    (0x4380, "HandshakeError", "signature"),  # RSA_VERIFY_FAILED
-    (0x4E00, "HandshakeError", "signature"),  # ECP_VERIFY_FAILED
+    ("HandshakeError", "peer-closed", (0x7280,)),
+    # SSL_HANDSHAKE_FAILURE, SSL_BAD_PROTOCOL_VERSION
+    ("HandshakeError", "parameters", (0x6E00, 0x6E80)),
+    # SSL_ILLEGAL_PARAMETER, SSL_DECODE_ERROR, SSL_UNEXPECTED_MESSAGE, SSL_INVALID_RECORD, SSL_INVALID_MAC
+    ("HandshakeError", "protocol", (0x6600, 0x7300, 0x7700, 0x7200, 0x7180)),
+    # RSA_VERIFY_FAILED, ECP_VERIFY_FAILED
+    ("HandshakeError", "signature", (0x4380, 0x4E00)),
+    # SSL_BAD_CERTIFICATE: the path is good, its use is not
+    ("CertificateError", "usage", (0x7A00,)),
 )
 
 # What mbedtls_x509_crt_verify_info writes, one line a reason, in the order in which they are reported.
@@ -57,11 +56,21 @@ _REASONS = (
 _UNANCHORED = ("unknown-issuer", "bad-signature", "path-length", "not-trusted")
 
 
-def _words():
+def _tell(what, *about):
+    """A fact in words; None where `wording` is not installed: then codes and bare numbers have to do."""
     words = part("securesocket.wording")
-    if words is None:
-        from . import brief as words
-    return words
+    return getattr(words, what)(*about) if words else None
+
+
+def _stage(session):
+    reader = session.reader
+    return _tell("stage", session) or "handshake message %d" % (reader.last if reader else _CERTIFICATE)
+
+
+def _facts(code, path, leaf, hostname):
+    if code == "hostname" and leaf is not None:
+        return _tell("facts", code, path, leaf, hostname) or {"expected": hostname}
+    return _tell("facts", code, path, leaf, hostname) or {}
 
 
 def explain_start(error):
@@ -81,7 +90,7 @@ def anchor_refused(der, had_room):
     """The error for an anchor that mbedTLS did not take, with or without the memory for it."""
     if not had_room:
         return errors.MemoryBudgetError("memory", found="no room for the trust anchor")
-    return errors.ConfigurationError("anchor", found=_words().name(Certificate(der).subject))
+    return errors.ConfigurationError("anchor", found=_tell("name", Certificate(der).subject))
 
 
 def explain(session, error):
@@ -97,23 +106,22 @@ def explain(session, error):
     number = error.args[0] if isinstance(error, OSError) and error.args else 0
     if not isinstance(number, int):
         number = 0
-    words = _words()
-    stage = words.stage(session)
+    stage = _stage(session)
     if number == _ENOMEM or _is_allocation(number):
         return errors.MemoryBudgetError("memory", found=stage)
     number = -number if number < 0 else number
     if number == _VERIFY_FAILED or number == _CA_CHAIN_REQUIRED:
         return _certificate(session, None)
     if number == _FATAL_ALERT:
-        return _alert(session, words)
-    for known, kind, code in _ENGINE:
-        if number & _HIGH_LEVEL == known:
+        return _alert(session, stage)
+    for kind, code, known in _ENGINE:
+        if number & _HIGH_LEVEL in known:
             break
     else:
         kind, code = "HandshakeError", "peer-closed" if session.closed_by_peer or error is None else "engine"
     if kind == "CertificateError":
         leaf = Certificate(session.path.leaf) if session.path.leaf is not None else None
-        return _with(errors.CertificateError(code, **words.facts(code, session.path, leaf, None)), leaf)
+        return _with(errors.CertificateError(code, **_facts(code, session.path, leaf, None)), leaf)
     found = stage
     if number and code == "engine":
         found = "mbedTLS error -0x%04X (%s), %s" % (number, error.args[-1], found)
@@ -121,7 +129,7 @@ def explain(session, error):
     alert = None
     if session.alert_sent >= 0:
         alert, direction = session.alert_sent, "sent"
-        found += ", alert %s sent" % words.alert(alert)[0]
+        found += ", alert %s sent" % (_tell("alert", alert) or (alert,))[0]
     return errors.HandshakeError(code, found=found, alert=alert, direction=direction, stage=stage)
 
 
@@ -129,7 +137,7 @@ def _own(error, session):
     """An error of ours, or of the stream, that was kept while mbedTLS ran."""
     if isinstance(error, errors.SecureSocketError):
         return error
-    stage = _words().stage(session)
+    stage = _stage(session)
     if isinstance(error, MemoryError):
         return errors.MemoryBudgetError("memory", found=stage)
     if isinstance(error, OSError):
@@ -144,10 +152,9 @@ def _is_allocation(number):
     return number & _HIGH_LEVEL in _ALLOCATION or number & ~_HIGH_LEVEL in _ALLOCATION_LOW
 
 
-def _alert(session, words):
+def _alert(session, stage):
     number = session.reader.alert if session.reader else -1
-    name, remedy = words.alert(number)
-    stage = words.stage(session)
+    name, remedy = _tell("alert", number) or (number, None)
     return errors.HandshakeError(
         "alert",
         found="%s, %s" % (name, stage),
@@ -169,7 +176,6 @@ def _certificate(session, text):
     options = session.options
     hostname = session.hostname
     leaf = Certificate(path.leaf) if path.leaf is not None else None
-    words = _words()
     failures = []
     unread = False
     for fragment, kind, code in _REASONS:
@@ -178,10 +184,10 @@ def _certificate(session, text):
         elif code == "bad-signature":
             stated = not session.anchor_source
         else:
-            stated = words.recognised(code, path, leaf, hostname)
+            stated = _tell("recognised", code, path, leaf, hostname)
             unread = unread or stated is None
         if stated and not (failures and failures[-1].code == code):  # two of mbedTLS's words for one code
-            failure = getattr(errors, kind)(code, **words.facts(code, path, leaf, hostname))
+            failure = getattr(errors, kind)(code, **_facts(code, path, leaf, hostname))
             failures.append(_unsigned(session) if code == "bad-signature" else failure)
     if not failures or (text is None and session.anchor_source):
         # More reasons than fit into mbedTLS's text, or one that it does not name.
@@ -190,12 +196,12 @@ def _certificate(session, text):
         # What cannot be told counts as a reason: nobody is asked to accept less than all there may be.
         failures.append(errors.CertificateError("not-trusted", found="key and hash were not read"))
     if options.pins and not path.pinned:
-        failures.append(errors.PinMismatch("pin", **words.facts("pin", path, leaf, hostname)))
+        failures.append(errors.PinMismatch("pin", **_facts("pin", path, leaf, hostname)))
     if failures[0].code in _UNANCHORED:
         failures.append(
             errors.CertificateError(
                 "not-checked",
-                found="the signature, CA flag, pathLen and key usage above %s; revocation" % words.top(path),
+                found=_tell("unchecked", path),
             )
         )
     first = failures[0]
@@ -210,26 +216,23 @@ def _certificate(session, text):
 def _unsigned(session):
     """The path ends at no anchor: is there none, did it not sign, or was there no memory to tell?"""
     path = session.path
-    words = _words()
     if path.top_issuer is None:
-        return errors.CertificateError("not-trusted", found=words.stage(session))
+        return errors.CertificateError("not-trusted", found=_stage(session))
     if not session.anchor_source:
-        found, remedy = words.unknown_issuer(path)
+        aki = path.top_aki
+        found, remedy = _tell("unknown_issuer", path) or (aki and "AKI " + aki.hex(), None)
         return errors.UnknownIssuer("unknown-issuer", found=found, remedy=remedy)
     if path.short_of_heap:
         return errors.MemoryBudgetError("memory-verify")
-    issuer = words.name(path.top_issuer)
-    intermediates = len(path.names) - 1
     lengths = [Certificate(der).path_length for der, _ in session.options.trust.issuers(path.top_issuer)]
     if not lengths:
-        return errors.CertificateError("not-trusted", found="a path that breaks at %s" % words.top(path))
-    if all(length is not None and length < intermediates for length in lengths):
+        return errors.CertificateError("not-trusted", found=_tell("broken", path))
+    below = len(path.names) - 1
+    if all(length is not None and length < below for length in lengths):
         return errors.CertificateError(
-            "path-length",
-            found="%d CA certificates below %s" % (intermediates, issuer),
-            expected=str(max(lengths)),
+            "path-length", found=_tell("below", path) or below, expected=str(max(lengths))
         )
-    return errors.BadSignature("bad-signature", found=words.top(path), expected="signed by " + issuer)
+    return errors.BadSignature("bad-signature", found=_tell("top", path), expected=_tell("signed", path))
 
 
 def judge(session):
@@ -248,16 +251,18 @@ def judge(session):
         return
     if options.trust is not None:
         if session.anchor_source == trust.ITSELF:
-            part("securesocket.reading", "securesocket-options").judge_exact(leaf, session, _words())
+            part("securesocket.reading", "securesocket-options").judge_exact(leaf, session, _facts)
         elif not session.anchor_source:
             raise _with(errors.CertificateError("not-trusted"), leaf)
     if options.pins and not path.pinned:
-        raise _with(errors.PinMismatch("pin", **_words().facts("pin", path, leaf, session.hostname)), leaf)
+        raise _with(errors.PinMismatch("pin", **_facts("pin", path, leaf, session.hostname)), leaf)
 
 
 def clock_not_set(floor):
     """The error for a clock before `floor` (seconds since 1970): no date can be judged."""
-    words = _words()
+    now = unix_time()
     return errors.ClockNotSet(
-        "clock-not-set", found=words.moment(unix_time()), expected="after " + words.moment(floor)
+        "clock-not-set",
+        found=_tell("moment", now) or now,
+        expected=_tell("after", floor) or floor,
     )

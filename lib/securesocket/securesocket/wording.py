@@ -1,7 +1,4 @@
-"""How the facts of a failure are told: names, dates, alerts and remedies. `verdict` has found it.
-
-`brief` has the same functions, for where this module is not installed.
-"""
+"""How the facts of a failure are told: names, dates, alerts and remedies. `verdict` has found it."""
 
 from certstore.compat import const, unix_time
 from certstore.dates import text
@@ -90,6 +87,11 @@ def moment(seconds):
     return text(seconds)
 
 
+def after(seconds):
+    """The same as what is expected of a clock."""
+    return "after " + text(seconds)
+
+
 def stage(session):
     """The last handshake message that passed, as words."""
     reader = session.reader
@@ -142,6 +144,26 @@ def unknown_issuer(path):
 def top(path):
     """The subject of the topmost certificate of a Path."""
     return format_name(read_validity_and_subject(path.names[-1])[0]) if path.names else "a certificate"
+
+
+def signed(path):
+    """What is expected of the topmost certificate of a Path."""
+    return "signed by " + format_name(path.top_issuer)
+
+
+def below(path):
+    """How many CA certificates a Path has."""
+    return "%d CA certificates below %s" % (len(path.names) - 1, format_name(path.top_issuer))
+
+
+def broken(path):
+    """Where a Path breaks that ends at no anchor, though there is one of that name."""
+    return "a path that breaks at " + top(path)
+
+
+def unchecked(path):
+    """What was not checked above a Path."""
+    return "the signature, CA flag, pathLen and key usage above %s; revocation" % top(path)
 
 
 def recognised(code, path, leaf, hostname):

@@ -34,6 +34,10 @@ _ANCHOR_HEAP_BYTES = const(6144)
 # As deep as propose() with what it calls.
 _STALE_FRAMES = const(12)
 
+# Of trust.TrustSet.propose.
+_NO_ANCHOR = const(0)
+_EXACT = const(2)
+
 _REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
 
 
@@ -140,9 +144,9 @@ class Session(Tap):
         proposal = options.trust.propose(data, start, stop, self._offer)
         _overwrite_stack(_STALE_FRAMES)
         has_room(_CHAIN_HEAP_BYTES)
-        if proposal == trust.NO_ANCHOR:
+        if proposal == _NO_ANCHOR:
             self.path.unanchored = True
-        if proposal != trust.EXACT:
+        if proposal != _EXACT:
             return True
         self.anchor_source = trust.ITSELF
         self.context.verify_mode = tls.CERT_OPTIONAL
