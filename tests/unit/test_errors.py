@@ -1,6 +1,7 @@
 """The error tree: every class has codes, every code one sentence, and errors stay OSErrors."""
 
 import os
+import sys
 
 from certstore import errors as base
 from certstore import sentences as base_sentences
@@ -73,11 +74,18 @@ def test_the_words_are_read_when_they_are_asked_for_and_errors_do_without_them()
     error = errors.Expired("expired", found="x")
     assert error.sentence == "the certificate has expired" and "renew" in error.remedy
     assert error.args == (13, "expired")
-    error.package = "no_such_package"
-    assert error.sentence is None and error.remedy is None
-    assert str(error) == 'expired: found x; in words: mip.install("no_such_package-explain")'
     for name in ("sentences", "nothing"):
         assert not hasattr(error, name)
+    # A package without its sentences.
+    os.mkdir("wordless")
+    sys.path.insert(0, "")
+    try:
+        error.package = "wordless"
+        assert error.sentence is None and error.remedy is None
+        assert str(error) == 'expired: found x; in words: mip.install("wordless-explain")'
+    finally:
+        sys.path.pop(0)
+        os.rmdir("wordless")
 
 
 def test_a_part_that_is_not_installed_is_named_with_its_package():
@@ -89,8 +97,6 @@ def test_a_part_that_is_not_installed_is_named_with_its_package():
 
 
 def test_a_fault_inside_a_part_is_not_a_missing_part():
-    import sys
-
     name = "broken_part"
     with open(name + ".py", "w") as file:
         file.write("import no_such_thing_at_all")
