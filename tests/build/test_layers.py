@@ -23,6 +23,8 @@ LAYERS = (
     {"securesocket.report", "securesocket.verdict"},
     {"securesocket.engine", "securesocket.engine.stock", "securesocket.engine.tap"},
     {"securesocket.stores"},
+    {"securesocket.clock"},
+    {"securesocket.guide"},
     {"securesocket.context"},
     {"securesocket.stream"},
     {"securesocket.socket"},
@@ -32,6 +34,7 @@ LAYERS = (
 # (importer, imported): why an import may point upwards. Each is made inside a function.
 UPWARDS = {
     ("securesocket.context", "securesocket.stream"): "wrap_socket makes the stream",
+    ("securesocket.guide", "securesocket"): "its version",
     (
         "certstore.blob",
         "certstore.journal",

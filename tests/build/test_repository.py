@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 
@@ -93,6 +94,15 @@ def test_package_lists_exactly_its_sources(package):
     for target, source in urls.items():
         assert (package / source).is_file(), f"{target}: {source} does not exist"
     assert f'version="{listing["version"]}"' in (package / "manifest.py").read_text()
+
+
+def test_the_earliest_time_is_the_day_of_the_roots():
+    """certifi's version is that day: newer roots move the floor of set_clock."""
+    day = re.search(r'"certifi==([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1].split(".")
+    seconds = int(datetime(*map(int, day), tzinfo=UTC).timestamp())
+    clock = (ROOT / "lib" / "securesocket" / "securesocket" / "clock.py").read_text()
+    assert f"_MADE = const({seconds})" in clock
+    assert "-".join(day) in clock and "-".join(day) in (ROOT / "docs" / "clock.md").read_text()
 
 
 def test_versions_agree():

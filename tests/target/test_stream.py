@@ -299,7 +299,7 @@ def test_open_connection_tells_its_facts(drive, build, pki, servers):
     port = servers.python(pki.ec)
     told = drive(FACTS, build=build, params={"PORT": port, "TRUST": pki.root.der, "LEAF": pki.ec[0].der})
     assert told["remote"] == ["127.0.0.1", port]
-    assert told["repr"] == "<SecureSocket localhost open, verified>"
+    assert told["repr"] == f"<SecureSocket localhost:{port} open, verified, {told['cipher'][0]}>"
     assert told["stage"] == "open" and told["error"] is None
     assert all(0 <= ms < 5000 for ms in told["ms"]) and told["ms"][2] > 0
     assert told["chain"] == ["CN=localhost", "CN=Test Intermediate", "CN=Test Root"]

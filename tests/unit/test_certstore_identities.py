@@ -2,6 +2,7 @@
 
 import binascii
 
+import securesocket.stores as stores
 from certstore import anchors, layout, pbes2, pem
 from certstore.asn1 import encode
 from certstore.certificate import Certificate
@@ -25,7 +26,6 @@ from folder import (
     shown_of,
 )
 from folder import shown as shows
-from securesocket import stores
 from securesocket.context import SecureContext
 from support import ALGORITHM, SIGNATURE, UNTIL_2049, UTC, VERSION_3, common_name, extension, raises, vector
 

@@ -1,6 +1,6 @@
 """securesocket.handshake: what real servers say, whole, in pieces, with trailing bytes and damaged."""
 
-from securesocket import handshake
+import securesocket.handshake as handshake
 from securesocket.handshake import HandshakeReader, is_tls13, next_certificate
 from securesocket.wording import alert_name, message_name
 from support import ON_MICROPYTHON, vector

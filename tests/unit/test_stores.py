@@ -3,6 +3,7 @@
 import os
 import sys
 
+import securesocket.stores as stores
 from certstore import anchors, layout, replace
 from certstore.errors import CorruptStore, StoreError
 from certstore.store import CertStore
@@ -23,7 +24,6 @@ from folder import (
     shown_of,
     ski_of,
 )
-from securesocket import stores
 from securesocket.context import SecureContext
 from securesocket.errors import ConfigurationError
 from support import raises

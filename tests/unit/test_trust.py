@@ -1,12 +1,12 @@
 """securesocket.trust: which anchors are proposed for what a server shows."""
 
+import securesocket.handshake as handshake
 from certstore import anchors
 from certstore.asn1 import encode
 from certstore.certificate import Certificate
 from certstore.errors import CorruptStore, SecureSocketError
 from certstore.layers import LayeredStore
 from certstore.store import CertStore
-from securesocket import handshake
 from securesocket.errors import HandshakeError, UnsupportedFeature
 from securesocket.handshake import HandshakeReader
 from securesocket.trust import TrustSet

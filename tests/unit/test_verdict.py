@@ -1,11 +1,13 @@
 """securesocket.verdict: every outcome of mbedTLS becomes one typed error with the facts."""
 
+import securesocket.trust as trust
+import securesocket.verdict as verdict
 from certstore import anchors
 from certstore.asn1 import encode
 from certstore.certificate import Certificate
 from certstore.compat import unix_time
 from certstore.store import CertStore
-from securesocket import errors, trust, verdict
+from securesocket import errors
 from securesocket.handshake import HandshakeReader
 from securesocket.path import Path
 from securesocket.trust import TrustSet

@@ -36,7 +36,8 @@ def has_venv():
 
 
 def program(name):
-    return lambda: shutil.which(name) is not None
+    # Debian's daemons lie where only root's path leads.
+    return lambda: shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin") is not None
 
 
 # (what is missing, how to see it, Debian's package)
@@ -51,6 +52,7 @@ NEEDS = (
     ("Python's venv", has_venv, "python3-venv"),
     ("openssl", program("openssl"), "openssl"),
     ("gnutls-serv", program("gnutls-serv"), "gnutls-bin"),
+    ("chronyd", program("chronyd"), "chrony"),
     ("faketime", program("faketime"), "faketime"),
     ("libfaketime", has_libfaketime, "libfaketime"),
 )

@@ -9,14 +9,14 @@ import ast
 
 
 def error_classes(trees):
-    """{class name: its codes} of every class with a `codes` table."""
+    """{class name: its codes} of the SENTENCES tables."""
     found = {}
     for tree in trees.values():
         for node in tree.body:
-            if isinstance(node, ast.ClassDef):
-                for item in node.body:
-                    if isinstance(item, ast.Assign) and getattr(item.targets[0], "id", "") == "codes":
-                        found[node.name] = [row.elts[0].value for row in item.value.elts]
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SENTENCES":
+                for row in node.value.elts:
+                    name, codes = row.elts
+                    found[name.value] = [code.elts[0].value for code in codes.elts]
     return found
 
 
@@ -32,7 +32,8 @@ def raised(tree, classes):
             for before, after in zip(node.elts, node.elts[1:], strict=False):
                 if _text(before) in classes:
                     for code in _constants(after):
-                        yield before.value, code, node.lineno
+                        if code not in classes:  # a list of names
+                            yield before.value, code, node.lineno
 
 
 def _calls(tree):

@@ -69,6 +69,10 @@ class Certificate:
         walk.expect(_BIT_STRING)
         walk.finish()
 
+    def __repr__(self):
+        show = part("certstore.show")
+        return "<Certificate%s>" % (show and " " + show.certificate(self) or "")
+
     def _walk_tbs(self, walk):
         self.version = 1
         if walk.optional(_VERSION):

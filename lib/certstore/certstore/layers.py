@@ -47,6 +47,10 @@ class LayeredStore:
             # A removal that is not found would bring back what was removed, and no look-up would notice.
             self.changes.verify()
 
+    def __repr__(self):
+        show = part("certstore.show")
+        return "<LayeredStore%s>" % (show and " " + show.describe(self) or "")
+
     def close(self):
         self.base.close()
         if self.changes is not None:

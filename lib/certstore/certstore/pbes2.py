@@ -12,7 +12,6 @@ hashlib, cryptolib and `cryptography` keep inside.
 """
 
 import hashlib
-import os
 
 from .asn1 import dotted, encode
 from .ciphers import aes_cbc, pbkdf2_hmac
@@ -78,14 +77,16 @@ def decrypt(der, password, max_iterations=None):
 
 
 def encrypt(pkcs8_der, password, iterations=None, key_bits=256):
-    """The EncryptedPrivateKeyInfo DER of a PKCS#8 PrivateKeyInfo, salt and IV from os.urandom.
+    """The EncryptedPrivateKeyInfo DER of a PKCS#8 PrivateKeyInfo, salt and IV from `entropy`.
 
     password: as for `decrypt`. iterations: 1 to 1,000,000, unless given 10,000 on MicroPython and
-    600,000 on CPython. key_bits: 128 or 256, of AES. Raises FormatError "key", "iterations".
+    600,000 on CPython. key_bits: 128 or 256, of AES. Raises FormatError "key", "iterations", EntropyError.
     """
+    from .entropy import random
+
     if iterations is None:
         iterations = ITERATIONS
-    return seal(pkcs8_der, password, os.urandom(_SALT), os.urandom(_AES_BLOCK), iterations, key_bits)
+    return seal(pkcs8_der, password, random(_SALT), random(_AES_BLOCK), iterations, key_bits)
 
 
 def seal(pkcs8_der, password, salt, iv, iterations, key_bits):

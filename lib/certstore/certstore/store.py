@@ -39,6 +39,10 @@ class CertStore(Blob):
             self.path = source
         self.open(source)
 
+    def __repr__(self):
+        show = part("certstore.show")
+        return "<CertStore%s>" % (show and " " + show.describe(self) or "")
+
     def close(self):
         """Close the file, if there is one, and forget decrypted keys."""
         self.lock()

@@ -34,12 +34,20 @@ def seconds(walk):
     if digits == 2:
         year += 2000 if year < 50 else 1900
     month, day, hour, minute, second = (int(bytes(text[i : i + 2])) for i in range(digits, digits + 10, 2))
-    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    if not 1 <= month <= 12 or hour > 23 or minute > 59 or second > 59:
+    found = of_date(year, month, day, hour, minute, second)
+    if found is None:
         raise _refusal(walk)
+    return found
+
+
+def of_date(year, month, day, hour, minute, second):
+    """s since 1970 of a date in UTC, or None where there is no such date (a leap second is none)."""
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    if not 1 <= month <= 12 or not 0 <= hour <= 23 or not 0 <= minute <= 59 or not 0 <= second <= 59:
+        return None
     length = _DAYS_BEFORE[month] - _DAYS_BEFORE[month - 1] + (leap and month == 2)
     if not 1 <= day <= length:
-        raise _refusal(walk)
+        return None
     past = year - 1
     days = 365 * past + past // 4 - past // 100 + past // 400 - _DAYS_TO_1970
     days += _DAYS_BEFORE[month - 1] + (leap and month > 2) + day - 1

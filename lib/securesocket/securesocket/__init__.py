@@ -1,29 +1,56 @@
-"""TLS for MicroPython, verified by default. Each name is loaded when it is first used."""
+"""TLS for MicroPython, verified by default. Names are loaded when they are first used; see help()."""
 
 __version__ = "0.1.0"
 
-_MODULES = {
-    "SecureSocket": "socket",
-    "SecureStream": "stream",
-    "SecureContext": "context",
-    "default_store": "stores",
-}
+# (module, the public names that it has, the package that installs it if this one does not). Of the modules
+# only `errors` is a name of the package: inside, others are imported as `from .module import name`.
+_PUBLIC = (
+    ("securesocket.socket", "SecureSocket", None),
+    ("securesocket.stream", "SecureStream", None),
+    ("securesocket.context", "SecureContext", None),
+    ("securesocket.stores", "default_store", None),
+    ("securesocket.clock", "set_clock ClockError", "securesocket-clock"),
+    ("securesocket.guide", "help", "securesocket-explain"),
+    ("certstore.entropy", "accept_weak_entropy", None),
+)
 
 
 def __getattr__(name):
-    if not name or name[0] == "_":
+    import sys
+
+    from certstore.errors import part
+
+    known = globals()
+    for module, names, package in _PUBLIC:
+        if name in names.split():
+            known[name] = getattr(part(module, package), name)
+            break
+    else:
+        # All else that begins with a capital is an error.
+        if name == "errors" or "A" <= name[:1] <= "Z":
+            errors = part("securesocket.errors", "securesocket")
+            value = errors if name == "errors" else getattr(errors, name, None)
+            if value is not None:
+                known[name] = value
+    if sys.implementation.name == "micropython":
+        # Its tab completion asks for every word that it knows, and shows those that are there: no import may
+        # leave its module behind. How many names there are tells whether one did.
+        while len(known) != known.get("_count"):
+            known["_count"] = 0
+            for word in known:
+                if word != "errors" and type(known[word]) is type(sys):
+                    del known[word]
+                    break
+            else:
+                known["_count"] = len(known)
+    if name not in known:
         raise AttributeError(name)
-    # MicroPython asks here for submodules too, before it looks for their files.
-    module = _MODULES.get(name, "errors" if "A" <= name[0] <= "Z" else name)
-    try:
-        __import__("securesocket." + module)
-    except ImportError as error:
-        if module not in str(error):
-            raise
-        raise AttributeError(name)
-    loaded = globals()[module]
-    if module == name:
-        return loaded
-    value = getattr(loaded, name)
-    globals()[name] = value
-    return value
+    return known[name]
+
+
+def __dir__():
+    # CPython asks it.
+    from . import errors
+
+    names = [name for _, names, _ in _PUBLIC for name in names.split()]
+    return ["__version__", "errors"] + names + [name for name in dir(errors) if "A" <= name[0] <= "Z"]

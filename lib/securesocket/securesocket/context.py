@@ -102,7 +102,10 @@ class SecureContext:
 
     def check(self, server_hostname):
         """The server's name to use, after the checks that come before any connection. Raises ClockNotSet,
-        ConfigurationError."""
+        ConfigurationError, EntropyError."""
+        from certstore.entropy import check
+
+        check()
         name = self.server_name or server_hostname
         if name is not None:
             name = _host_name(name)
@@ -205,32 +208,11 @@ def _pins(values):
         return ()
     if not isinstance(values, (list, tuple, set)):
         values = (values,)
-    pins = []
-    for value in values:
-        pin = _pin(value)
-        if pin is None:
-            raise refused(
-                "pins", repr(value), "SHA-256 of a public key info: 32 bytes, 64 hex digits or base64"
-            )
-        pins.append(pin)
-    return tuple(pins)
-
-
-def _pin(value):
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value) if len(value) == _SHA256_BYTES else None
-    if not isinstance(value, str):
-        return None
-    import binascii
-
-    text = value[7:] if value.startswith("sha256/") or value.startswith("sha256:") else value
-    try:
-        if len(text) == 2 * _SHA256_BYTES:
-            return binascii.unhexlify(text)
-        pin = binascii.a2b_base64(text)
-    except ValueError:
-        return None
-    return pin if len(pin) == _SHA256_BYTES else None
+    # As bytes, or as text that `options` reads.
+    return tuple(
+        value if isinstance(value, bytes) and len(value) == _SHA256_BYTES else _more().pin(value)
+        for value in values
+    )
 
 
 def _trusted():

@@ -4,7 +4,9 @@ Loaded when the first error is raised or named: until then it costs no RAM.
 """
 
 from certstore.compat import const
+from certstore.entropy import EntropyError  # noqa: F401
 from certstore.errors import (  # noqa: F401  (re-exported: one tree, one place to catch from)
+    BadPassword,
     CorruptStore,
     FormatError,
     MissingPackage,
@@ -28,31 +30,25 @@ SecureSocketError.package = "securesocket"
 class ConfigurationError(SecureSocketError):
     """The caller's options cannot be used."""
 
-    codes = (
-        (
-            _EINVAL,
-            "option-unknown option-value option-conflict server-name no-store trust-empty anchor identity "
-            "identity-mismatch cipher",
-        ),
-    )
+    numbers = ((_EINVAL, None),)
 
 
 class UnsupportedFeature(SecureSocketError):
     """The engine cannot do it; nothing was sent with less protection instead."""
 
-    codes = ((_EOPNOTSUPP, "feature tls13 no-certificate fragmented reconnect"),)
+    numbers = ((_EOPNOTSUPP, None),)
 
 
 class MemoryBudgetError(SecureSocketError):
     """The heap could not carry the handshake."""
 
-    codes = ((_ENOMEM, "memory memory-verify"),)
+    numbers = ((_ENOMEM, None),)
 
 
 class HandshakeTimeout(SecureSocketError):
     """The deadline passed; `stage` names what was waited for."""
 
-    codes = ((_ETIMEDOUT, "timeout"),)
+    numbers = ((_ETIMEDOUT, None),)
 
     def __init__(self, code, stage, timeout_ms):
         super().__init__(code, found="nothing after %d ms (%s)" % (timeout_ms, stage))
@@ -66,10 +62,7 @@ class HandshakeError(SecureSocketError):
     handshake message seen.
     """
 
-    codes = (
-        (_ECONNRESET, "resolve connect connection-lost peer-closed"),
-        (_EPROTO, "alert not-tls parameters protocol signature engine stream certificate-limit"),
-    )
+    numbers = ((_ECONNRESET, "resolve connect connection-lost peer-closed"), (_EPROTO, None))
 
     def __init__(self, code, found=None, expected=None, remedy=None, alert=None, direction=None, stage=None):
         super().__init__(code, found, expected, remedy)
@@ -82,7 +75,7 @@ class CertificateError(SecureSocketError):
     """The server's certificate was refused. `certificate` is the server's own, where it was seen;
     `failures` are all the reasons found, this one first."""
 
-    codes = ((_EACCES, "not-trusted usage path-length verification-off not-checked leaf-changed"),)
+    numbers = ((_EACCES, None),)
 
     def __init__(self, code, found=None, expected=None, remedy=None, certificate=None):
         super().__init__(code, found, expected, remedy)
@@ -93,46 +86,46 @@ class CertificateError(SecureSocketError):
 class UnknownIssuer(CertificateError):
     """No trust anchor issued any certificate of the chain."""
 
-    codes = ((_EACCES, "unknown-issuer"),)
+    numbers = ((_EACCES, None),)
 
 
 class Expired(CertificateError):
     """RFC 5280 4.1.2.5: notAfter has passed."""
 
-    codes = ((_EACCES, "expired"),)
+    numbers = ((_EACCES, None),)
 
 
 class NotYetValid(CertificateError):
     """RFC 5280 4.1.2.5: notBefore is still to come."""
 
-    codes = ((_EACCES, "not-yet-valid"),)
+    numbers = ((_EACCES, None),)
 
 
 class ClockNotSet(CertificateError):
     """The clock shows a time before the store was built, so no date can be checked."""
 
-    codes = ((_EACCES, "clock-not-set"),)
+    numbers = ((_EACCES, None),)
 
 
 class HostnameMismatch(CertificateError):
     """RFC 6125: the certificate names other hosts."""
 
-    codes = ((_EACCES, "hostname"),)
+    numbers = ((_EACCES, None),)
 
 
 class BadSignature(CertificateError):
     """A trust anchor of that name exists, but it did not sign this chain."""
 
-    codes = ((_EACCES, "bad-signature"),)
+    numbers = ((_EACCES, None),)
 
 
 class WeakKey(CertificateError):
     """mbedTLS's default profile: RSA from 2048 bits, curves from 256 bits, SHA-256 and up."""
 
-    codes = ((_EACCES, "weak-key weak-hash"),)
+    numbers = ((_EACCES, None),)
 
 
 class PinMismatch(CertificateError):
     """None of the pinned keys is in the verified path."""
 
-    codes = ((_EACCES, "pin"),)
+    numbers = ((_EACCES, None),)

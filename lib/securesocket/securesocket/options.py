@@ -1,5 +1,7 @@
 """The options that few give: what is read of them, and refused. Loaded when one of them is given."""
 
+import binascii
+
 from certstore import pem
 from certstore.certificate import Certificate
 from certstore.compat import const
@@ -8,6 +10,7 @@ from .context import refused, unsupported
 from .errors import ConfigurationError
 
 _TLS_1_2 = const(0x0303)
+_SHA256_BYTES = const(32)
 
 _VERSIONS = (("TLSv1.0", 0x0301), ("TLSv1.1", 0x0302), ("TLSv1.2", 0x0303), ("TLSv1.3", 0x0304))
 
@@ -70,3 +73,26 @@ def sources(wanted):
     if not any(len(store) for store in stores) and not certificates:
         raise ConfigurationError("trust-empty")
     return stores, certificates
+
+
+def pin(value):
+    """32 bytes of one of pins=: bytes-like, hex or base64."""
+    found = _pin(value)
+    if found is None:
+        raise refused("pins", repr(value), "SHA-256 of a public key info: 32 bytes, 64 hex digits or base64")
+    return found
+
+
+def _pin(value):
+    if _is_bytes(value):
+        return bytes(value) if len(value) == _SHA256_BYTES else None
+    if not isinstance(value, str):
+        return None
+    text = value[7:] if value.startswith("sha256/") or value.startswith("sha256:") else value
+    try:
+        if len(text) == 2 * _SHA256_BYTES:
+            return binascii.unhexlify(text)
+        pin = binascii.a2b_base64(text)
+    except ValueError:
+        return None
+    return pin if len(pin) == _SHA256_BYTES else None

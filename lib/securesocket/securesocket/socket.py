@@ -6,6 +6,7 @@ from time import ticks_diff, ticks_ms
 from certstore.compat import const
 from certstore.errors import SecureSocketError, part
 
+from .context import refused
 from .stream import SecureStream, refuse_second_connection
 
 _POLLOUT = const(4)
@@ -30,14 +31,25 @@ class SecureSocket(SecureStream):
     _family = None
     _address = None
 
-    def __init__(self, host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS, *, _blocking=True):
+    def __init__(self, host=None, port=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS, *, _blocking=True):
+        if (
+            not isinstance(host, str)
+            or type(port) is not int
+            or not 0 < port < 0x10000
+            or "/" in host
+            or host.count(":") == 1
+        ):
+            guide = part("securesocket.guide")
+            raise (guide and guide.no_address(host, port)) or refused(
+                "host", repr(host), "a name, and a port"
+            )
         super().__init__(secure, host)
         self._timeout_ms = timeout_ms
         if _blocking:
             self._connect(host, port)
 
     @staticmethod
-    def open(host, port, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
+    def open(host=None, port=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
         """The same under asyncio: await it; what it gives serves asyncio.StreamReader and StreamWriter."""
         front = part("securesocket.aio", "securesocket-options")
         return front.open_connection(SecureSocket, host, port, secure, timeout_ms)

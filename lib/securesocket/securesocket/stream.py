@@ -12,7 +12,7 @@ from certstore.certificate import Certificate
 from certstore.compat import const
 from certstore.errors import SecureSocketError, part
 
-from .context import SecureContext
+from .context import SecureContext, refused
 from .engine import engine
 
 _POLLIN = const(1)
@@ -48,6 +48,9 @@ class SecureStream(io.IOBase):
     _timeout_ms = None
 
     def __init__(self, secure, server_hostname):
+        if not isinstance(secure, (SecureContext, dict, type(None))):
+            guide = part("securesocket.guide")
+            raise (guide and guide.no_options(secure)) or refused("secure", type(secure).__name__, "a dict")
         self._context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
         self._hostname = self._context.check(server_hostname)
 
@@ -72,12 +75,8 @@ class SecureStream(io.IOBase):
         return part("securesocket.report", "securesocket-explain").Report(self)
 
     def __repr__(self):
-        state = self.stage
-        if self.authorized:
-            state += ", verified"
-        elif self._ssl is not None:
-            state += ", NOT verified"
-        return "<%s %s %s>" % (type(self).__name__, self._hostname, state)
+        guide = part("securesocket.guide")
+        return guide.describe(self) if guide else "<%s %s>" % (self._hostname, self.stage)
 
     def __enter__(self):
         return self

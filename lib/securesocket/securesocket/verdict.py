@@ -11,7 +11,8 @@ from certstore.certificate import Certificate
 from certstore.compat import const, unix_time
 from certstore.errors import part
 
-from . import errors, trust
+from . import errors
+from .trust import ITSELF
 
 # mbedTLS error numbers (mbedtls/ssl.h, x509.h), as MicroPython raises them: -number.
 _FATAL_ALERT = const(0x7780)
@@ -250,7 +251,7 @@ def judge(session):
     if not options.verify:
         return
     if options.trust is not None:
-        if session.anchor_source == trust.ITSELF:
+        if session.anchor_source == ITSELF:
             part("securesocket.reading", "securesocket-options").judge_exact(leaf, session, _facts)
         elif not session.anchor_source:
             raise _with(errors.CertificateError("not-trusted"), leaf)

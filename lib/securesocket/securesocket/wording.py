@@ -5,7 +5,8 @@ from certstore.dates import text
 from certstore.fields import read_validity_and_subject
 from certstore.names import escape, format_name
 
-from . import reading
+from .reading import outside_validity
+from .reading import recognised as read
 
 _WEAK_RSA_BITS = const(2048)
 _WEAK_EC_BITS = const(256)
@@ -169,14 +170,14 @@ def unchecked(path):
 def recognised(code, path, leaf, hostname):
     """Whether our own reading of a Path shows this failure (used when mbedTLS's text did not fit)."""
     if code in ("expired", "not-yet-valid", "hostname"):
-        return reading.recognised(code, path, leaf, hostname)
+        return read(code, path, leaf, hostname)
     return leaf is not None and _is_weak(code, leaf)
 
 
 def facts(code, path, leaf, hostname):
     """What was found and expected, as arguments of an error."""
     if code == "expired" or code == "not-yet-valid":
-        outside = reading.outside_validity(code, path)
+        outside = outside_validity(code, path)
         if outside is None:
             return {}
         subject, before, after = outside

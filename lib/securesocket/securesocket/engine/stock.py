@@ -8,8 +8,8 @@ import tls
 
 from certstore.compat import const, has_room
 
-from .. import trust
 from ..path import Path
+from ..trust import ITSELF, SOURCES
 from .tap import Tap
 
 # Which of the features that context.OPTIONS names this engine has.
@@ -125,7 +125,7 @@ class Session(Tap):
     @property
     def names(self):
         """The verified path; an exact certificate is its own anchor, for its issuers were not asked."""
-        return self.path.names[:1] if self.anchor_source == trust.ITSELF else self.path.names
+        return self.path.names[:1] if self.anchor_source == ITSELF else self.path.names
 
     def certificate(self, data, start, stop):
         """Offers anchors for the chain that passes; False: mbedTLS has to read its authmode again."""
@@ -148,7 +148,7 @@ class Session(Tap):
             self.path.unanchored = True
         if proposal != _EXACT:
             return True
-        self.anchor_source = trust.ITSELF
+        self.anchor_source = ITSELF
         self.context.verify_mode = tls.CERT_OPTIONAL
         return False
 
@@ -170,7 +170,7 @@ class Session(Tap):
         path = self.path
         if (
             self.context.verify_mode == tls.CERT_REQUIRED
-            and self.anchor_source in trust.SOURCES
+            and self.anchor_source in SOURCES
             and path.complete
             and (path.pinned or not self.options.pins)
         ):
@@ -190,10 +190,10 @@ class Session(Tap):
             if depth == 0:
                 if self.accepted_leaf is not None:
                     self.path.accepted = der == self.accepted_leaf
-                elif self.anchor_source == trust.ITSELF:
+                elif self.anchor_source == ITSELF:
                     self.path.accepted = trusted.is_exact(der)
             # Above a certificate that is trusted for itself nothing is verified: no pin counts there.
-            leaf_only = trusted is None or self.anchor_source == trust.ITSELF
+            leaf_only = trusted is None or self.anchor_source == ITSELF
             self.path.add(der, depth, self.options.pins, leaf_only)
             return 0
         except Exception as error:

@@ -9,7 +9,7 @@ import select
 
 from certstore.compat import const
 
-from .. import handshake
+from ..handshake import HandshakeReader, is_tls13
 
 # MP_STREAM_* of py/stream.h; POLLIN and POLLOUT have the same numbers on every port.
 _IOCTL_POLL = const(3)
@@ -67,7 +67,7 @@ class Tap(io.IOBase):
 
     def __init__(self, stream):
         self.stream = stream
-        self.reader = handshake.HandshakeReader()
+        self.reader = HandshakeReader()
 
     def poll(self, events):
         """Which of `events` (POLLIN, POLLOUT), or which errors, the stream has now."""
@@ -163,7 +163,7 @@ class Tap(io.IOBase):
     def _watch(self, data, end):
         reader = self.reader
         if reader is None:
-            self.reader = reader = handshake.HandshakeReader()
+            self.reader = reader = HandshakeReader()
         deliver = True
         shown = False
         pos = 0
@@ -174,7 +174,7 @@ class Tap(io.IOBase):
                 deliver = self.certificate(reader.message, reader.start, reader.stop)
                 shown = True
             elif event == _SERVER_HELLO:
-                if handshake.is_tls13(reader.message, reader.start, reader.stop):
+                if is_tls13(reader.message, reader.start, reader.stop):
                     from ..errors import UnsupportedFeature
 
                     raise UnsupportedFeature("tls13")
@@ -216,10 +216,11 @@ class Tap(io.IOBase):
 
 def _unreadable(reader, event):
     from ..errors import HandshakeError
+    from ..handshake import MAX_CERTIFICATE_MESSAGE
 
     if event == _NOT_TLS:
         return HandshakeError("not-tls", found="the bytes %s" % bytes(reader.header).hex())
     return HandshakeError(
         "certificate-limit",
-        found="a handshake message of more than %d bytes" % handshake.MAX_CERTIFICATE_MESSAGE,
+        found="a handshake message of more than %d bytes" % MAX_CERTIFICATE_MESSAGE,
     )
