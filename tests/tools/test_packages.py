@@ -66,7 +66,7 @@ def test_micropythons_own_reader_of_manifests_finds_the_same(name, tmp_path):
         pytest.fail("build/unix/stock is missing: run `make build`")
     script = (
         "import sys, json, manifestfile as m\n"
-        "found = m.ManifestFile(m.MODE_FREEZE, {\"MPY_LIB_DIR\": \"\"})\n"
+        'found = m.ManifestFile(m.MODE_FREEZE, {"MPY_LIB_DIR": ""})\n'
         "found.execute(sys.argv[1])\n"
         "print(json.dumps({f.target_path: f.full_path for f in found.files()}))"
     )
