@@ -54,7 +54,7 @@ PICO_SECURE := build/firmware/PICO_SECURE/firmware.uf2
 CHECKOUT := build/checkout-$(firstword $(shell echo '$(MICROPYTHON_DIR) $(MBEDTLS_DIR)' | cksum))
 
 ##@ Use
-.PHONY: help demo test lint bench store build firmware known-board emulate campaign clean distclean FORCE
+.PHONY: help demo test lint bench store build mip firmware known-board emulate campaign clean distclean FORCE
 help:  ## this list
 	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ firmware: known-board $(ROOTS_MODULE) | build/system.ok  ## MicroPython with all
 build: $(BINARIES)  ## the MicroPython binaries for this machine, in build/unix/
 
 store: $(ROOTS)  ## Mozilla's roots as a store: build/store/roots.bin
+
+mip: .venv/made  ## an index of the packages for mip: build/mip/
+	@$(PYTHON) tools/build/mip.py build/mip
 
 clean:  ## remove build/
 	@rm -rf build

@@ -3,6 +3,6 @@
 include("$(BASE)")
 
 add_library("securesocket", "lib")
-require("securesocket", library="securesocket")
+require("securesocket-full", library="securesocket")
 # The store: made by `securesocket store frozen`.
 module("securesocket_roots.py", base_path="build/store")

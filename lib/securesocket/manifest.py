@@ -4,4 +4,22 @@ metadata(
 )
 
 require("certstore")
-package("securesocket", opt=3)
+package(
+    "securesocket",
+    files=(
+        "__init__.py",
+        "context.py",
+        "engine/__init__.py",
+        "engine/stock.py",
+        "engine/tap.py",
+        "errors.py",
+        "handshake.py",
+        "path.py",
+        "socket.py",
+        "stores.py",
+        "stream.py",
+        "trust.py",
+        "verdict.py",
+    ),
+    opt=3,
+)

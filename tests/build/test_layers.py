@@ -6,6 +6,7 @@ from graphlib import TopologicalSorter
 import pytest
 
 from plugins.interpreters import ROOT
+from securesocket_cli import packages
 
 # From the bottom. Within a layer modules may import each other, in one direction.
 X509 = "certstore.*"  # every module of certstore that is not named
@@ -18,37 +19,31 @@ LAYERS = (
     {"certstore.update", "certstore.identities"},
     {"certstore.replace", "certstore.layers"},
     {"certstore"},
-    {"securesocket.errors"},
+    {"securesocket.errors", "securesocket.sentences"},
     {"securesocket.handshake", "securesocket.path", "securesocket.trust", "securesocket.identity"},
-    {"securesocket.report", "securesocket.verdict"},
+    {"securesocket.reading"},
+    {"securesocket.report", "securesocket.verdict", "securesocket.wording"},
     {"securesocket.engine", "securesocket.engine.stock", "securesocket.engine.tap"},
     {"securesocket.stores"},
     {"securesocket.clock"},
     {"securesocket.guide"},
     {"securesocket.context"},
-    {"securesocket.stream"},
+    {"securesocket.options", "securesocket.stream"},
     {"securesocket.socket"},
+    {"securesocket.aio", "securesocket.again"},
     {"securesocket"},
 )
 
-# (importer, imported): why an import may point upwards. Each is made inside a function.
+# (importer, imported): why an import may point upwards. Each is made inside a function. What `part` loads is
+# optional, and may be anywhere.
 UPWARDS = {
     ("securesocket.context", "securesocket.stream"): "wrap_socket makes the stream",
     ("securesocket.guide", "securesocket"): "its version",
-    (
-        "certstore.blob",
-        "certstore.journal",
-    ): "an update that was cut off is finished when its store is opened",
-    ("certstore.verify", "certstore.identities"): "only a store with identities needs them checked",
-    ("certstore.anchors", "certstore.identities"): "only a store with identities needs them written",
-    ("certstore.store", "certstore.update"): "what changes a store is loaded by the first change",
-    ("certstore.store", "certstore.replace"): "the same",
-    ("certstore.store", "certstore.identities"): "identities are loaded when they are asked for",
 }
 
 # Who imports by a computed name, and what it is.
 COMPUTED = {
-    "securesocket": "its own parts, when they are first used",
+    "certstore.errors": "what `part` is asked for",
     "securesocket.stores": "the module of a store",
 }
 
@@ -93,6 +88,30 @@ MODULES = modules()
 GRAPH = {name: set(imports(name, path, MODULES)) - {name} for name, path in MODULES.items()}
 
 
+def parts(path):
+    """Yields (module, package or None, line) of what a module loads with certstore.errors.part; None for a
+    name that is computed."""
+    tree = ast.parse(path.read_text())
+    known = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            value = node.value.args[0] if isinstance(node.value, ast.Call) and node.value.args else node.value
+            known[getattr(node.targets[0], "id", None)] = getattr(value, "value", None)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "part":
+            words = [known.get(word.id) if isinstance(word, ast.Name) else getattr(word, "value", None)
+                     for word in node.args]  # fmt: skip
+            yield words[0], words[1] if len(words) > 1 else None, node.lineno
+
+
+# {module: the package that has it}
+PACKAGE = {
+    to.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name
+    for name in packages.names()
+    for to in packages.read(name).files
+}
+
+
 def level(name):
     return LEVEL.get(name, LEVEL[X509] if name.startswith("certstore.") else None)
 
@@ -103,6 +122,45 @@ def test_module_imports_downwards(name):
     for imported in GRAPH[name] & MODULES.keys():
         if (name, imported) not in UPWARDS:
             assert level(imported) <= level(name), f"{name} imports {imported}, which is above it"
+
+
+@pytest.mark.parametrize("package", packages.names())
+def test_a_package_imports_nothing_that_it_does_not_bring(package):
+    """The core above all: with nothing else installed every import in it finds its module."""
+    brought = {each.name for each in packages.closure([package])}
+    for name, own in PACKAGE.items():
+        if own == package:
+            for imported in GRAPH[name] & MODULES.keys():
+                assert PACKAGE[imported] in brought, f"{name} imports {imported}, of {PACKAGE[imported]}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_an_optional_part_is_loaded_from_the_package_that_is_named(name):
+    for module, package, line in parts(MODULES[name]):
+        if module is None:
+            assert name in ("certstore.errors", "securesocket"), f"{name}:{line}: a part that nobody can read"
+        else:
+            assert module in MODULES, f"{name}:{line}: there is no {module}"
+            brings = packages.files([package]) if package else packages.files()
+            assert f"{module.replace('.', '/')}.py" in brings, f"{name}:{line}: {package} has no {module}"
+
+
+def test_the_public_names_are_in_the_packages_that_are_named():
+    public = ast.parse(MODULES["securesocket"].read_text())
+    (rows,) = (ast.literal_eval(node.value) for node in public.body
+               if isinstance(node, ast.Assign) and node.targets[0].id == "_PUBLIC")  # fmt: skip
+    for module, _, package in rows:
+        assert f"{module.replace('.', '/')}.py" in packages.files([package or "securesocket"]), module
+
+
+def test_optional_parts_are_seen():
+    found = {module for path in MODULES.values() for module, _, _ in parts(path)}
+    assert {
+        "certstore.update",
+        "certstore.identities",
+        "securesocket.options",
+        "securesocket.wording",
+    } <= found
 
 
 def test_no_circles():
@@ -126,7 +184,7 @@ def test_certstore_touches_no_device():
     aes = {"cryptolib", "cryptography.hazmat.primitives.ciphers"}
     for name in MODULES:
         if name.split(".")[0] == "certstore":
-            more = aes if name == "certstore.compat" else set()
+            more = aes if name == "certstore.ciphers" else {"sys"} if name == "certstore.errors" else set()
             assert GRAPH[name] - MODULES.keys() - allowed - more == set(), name
 
 

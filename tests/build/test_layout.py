@@ -8,7 +8,7 @@ from certstore import layout
 from plugins.interpreters import ROOT
 
 # Who has some of them.
-MODULES = ("blob", "layers", "packed", "store", "trust")
+MODULES = ("blob", "identities", "layers", "packed", "store", "trust", "verify")
 
 
 def constants(path):
@@ -38,3 +38,16 @@ def test_a_private_constant_is_that_of_the_layout(path, name, value):
 
 def test_there_are_such_constants():
     assert {path.stem for path, _, _ in SHARED} == set(MODULES)
+
+
+# (who has some of another module's private constants, that module)
+EVENTS = (("engine/tap.py", "handshake.py"), ("engine/stock.py", "trust.py"))
+
+
+@pytest.mark.parametrize(("user", "owner"), EVENTS)
+def test_private_constants_of_two_modules_are_equal(user, owner):
+    folder = ROOT / "lib" / "securesocket" / "securesocket"
+    known = dict(constants(folder / owner))
+    shared = {name: value for name, value in constants(folder / user) if name in known}
+    assert len(shared) >= 2
+    assert shared == {name: known[name] for name in shared}

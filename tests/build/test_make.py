@@ -13,7 +13,7 @@ import common
 from plugins.interpreters import BUILDS, ROOT
 
 TARGETS = (
-    "help", "demo", "emulate", "test", "lint", "bench", "campaign", "firmware", "store", "build",
+    "help", "demo", "emulate", "test", "lint", "bench", "campaign", "firmware", "store", "mip", "build",
     "clean", "distclean",
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certstore.der import encode
+from certstore.asn1 import encode
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)

@@ -335,7 +335,7 @@ def test_names_are_printed_escaped(folder):
 
 
 def test_squares_in_names_are_no_markup(folder):
-    from certstore.der import encode
+    from certstore.asn1 import encode
 
     name = b"[red]x[/nothing]"
     der_ = der("ec_root").replace(encode(0x0C, b"EC Root"), encode(0x0C, name[:7]))

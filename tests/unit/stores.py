@@ -6,7 +6,7 @@ import io
 import os
 
 from certstore import layout
-from certstore.der import encode
+from certstore.asn1 import encode
 from certstore.store import CertStore
 from support import EC_KEY, ON_MICROPYTHON, UNTIL_2049, UTC, common_name, extension, made
 

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from certstore.der import encode
+from certstore.asn1 import encode
 from certstore.errors import SecureSocketError
 
 ON_MICROPYTHON = sys.implementation.name == "micropython"

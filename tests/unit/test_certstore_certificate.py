@@ -2,9 +2,10 @@
 
 import hashlib
 
-from certstore import certificate as x509
+from certstore import details, fields
+from certstore.asn1 import encode
 from certstore.certificate import Certificate
-from certstore.der import Der, encode
+from certstore.der import Der
 from certstore.errors import FormatError
 from support import (
     ON_MICROPYTHON,
@@ -69,11 +70,11 @@ def test_fields_are_those_that_cryptography_reads():
 def test_validity_and_subject_are_read_apart():
     for stem, expected in facts().items():
         kept = bytes(Certificate(certificate_der(stem)).validity_and_subject)
-        subject, first, last = x509.read_validity_and_subject(kept)
+        subject, first, last = fields.read_validity_and_subject(kept)
         assert subject == bytes.fromhex(expected["subject"]), stem
         assert (first, last) == (expected["not_before"], expected["not_after"]), stem
-    raises(FormatError, "der-trailing", x509.read_validity_and_subject, kept + b"\0")
-    raises(FormatError, "der-truncated", x509.read_validity_and_subject, kept[:-1])
+    raises(FormatError, "der-trailing", fields.read_validity_and_subject, kept + b"\0")
+    raises(FormatError, "der-truncated", fields.read_validity_and_subject, kept[:-1])
 
 
 def test_key_identifier_without_the_extension():
@@ -103,9 +104,11 @@ def test_who_may_issue():
 
 def test_key_usage():
     usage = Certificate(certificate_der("all_usages")).key_usage
-    assert usage == 0x1FF & ~x509.CRL_SIGN
-    assert usage & x509.DECIPHER_ONLY and usage & x509.DIGITAL_SIGNATURE and usage & x509.KEY_CERT_SIGN
-    assert Certificate(certificate_der("leaf")).key_usage == x509.DIGITAL_SIGNATURE
+    assert usage == 0x1FF & ~details.CRL_SIGN
+    assert (
+        usage & details.DECIPHER_ONLY and usage & details.DIGITAL_SIGNATURE and usage & details.KEY_CERT_SIGN
+    )
+    assert Certificate(certificate_der("leaf")).key_usage == details.DIGITAL_SIGNATURE
 
 
 def test_hosts():

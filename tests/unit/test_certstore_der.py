@@ -1,6 +1,6 @@
 """certstore.der: each rule of the cursor from both sides, and hostile input."""
 
-from certstore import der
+from certstore import asn1
 from certstore.der import Der
 from certstore.errors import FormatError
 from support import ON_MICROPYTHON, attack, certificate_der, only_on_micropython, raises
@@ -146,18 +146,18 @@ def test_object_identifiers():
         ("55" + "ff" * 9 + "7f", "2.5.%d" % (2**70 - 1)),
     )
     for text, dotted in rows:
-        assert der.dotted(unhex(text)) == dotted
-        assert der.dotted(memoryview(unhex(text))) == dotted
+        assert asn1.dotted(unhex(text)) == dotted
+        assert asn1.dotted(memoryview(unhex(text))) == dotted
     for text in ("", "80", "5580", "558001", "5504ff"):
-        raises(FormatError, "der-value", der.dotted, unhex(text))
+        raises(FormatError, "der-value", asn1.dotted, unhex(text))
 
 
 def test_encode_is_read_back():
     for size in (0, 1, 127, 128, 255, 256, 65535, 65536):
         content = bytes(size)
-        encoded = der.encode(OCTET_STRING, content)
+        encoded = asn1.encode(OCTET_STRING, content)
         assert walk(encoded) == [(OCTET_STRING, content)]
-    assert der.encode(SEQUENCE, b"\x05\x00", memoryview(b"\x05\x00")) == unhex("3004 0500 0500")
+    assert asn1.encode(SEQUENCE, b"\x05\x00", memoryview(b"\x05\x00")) == unhex("3004 0500 0500")
 
 
 def read_tree(data):

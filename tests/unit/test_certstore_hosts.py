@@ -1,6 +1,6 @@
 """certstore.hosts: DNS names as mbedTLS compares them, and IP addresses."""
 
-from certstore import hosts
+from certstore import details, hosts
 
 # (name in the certificate, host, whether it matches)
 NAMES = (
@@ -108,7 +108,7 @@ TEXTS = (
 def test_format_ip():
     for data, expected in TEXTS:
         data = bytes.fromhex(data)
-        assert hosts.format_ip(data) == expected
-        assert hosts.format_ip(memoryview(data)) == expected
+        assert details.format_ip(data) == expected
+        assert details.format_ip(memoryview(data)) == expected
         if len(data) in (4, 16):
             assert hosts.parse_ip(expected) == data

@@ -4,8 +4,8 @@ import binascii
 
 import securesocket.stores as stores
 from certstore import anchors, layout, pbes2, pem
+from certstore.asn1 import encode
 from certstore.certificate import Certificate
-from certstore.der import encode
 from certstore.errors import BadPassword, CorruptStore, FormatError, NotFound, SecureSocketError, StoreError
 from certstore.identities import Stored, order_chain
 from certstore.store import CertStore

@@ -1,8 +1,8 @@
 """certstore.keys: every form to PKCS#1 or SEC 1, and that no error tells anything of a key."""
 
 from certstore import keys, pbes2, pem
+from certstore.asn1 import encode
 from certstore.certificate import Certificate
-from certstore.der import encode
 from certstore.errors import BadPassword, FormatError, SecureSocketError
 from support import ON_MICROPYTHON, attack, certificate_der, facts, only_on_micropython, raises, vector
 

@@ -5,8 +5,8 @@ from certstore.certificate import Certificate
 from certstore.errors import BadPassword, CorruptStore, FormatError, NotFound, StoreError
 from certstore.identities import Stored
 from certstore.layers import LayeredStore
-from certstore.names import subject_hash
 from certstore.store import ANCHOR, EXACT, CertStore
+from certstore.subjects import subject_hash
 from folder import (
     BUILT,
     DEVICE,

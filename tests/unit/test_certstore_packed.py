@@ -4,8 +4,8 @@ import hashlib
 
 from certstore import packed
 from certstore.anchors import kind_of
+from certstore.asn1 import encode
 from certstore.certificate import Certificate
-from certstore.der import encode
 from certstore.errors import CorruptStore, FormatError, SecureSocketError, StoreError
 from certstore.layout import MAX_LAID_OUT, RECORD_CHECK
 from certstore.packing import pack

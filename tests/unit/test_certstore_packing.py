@@ -1,8 +1,9 @@
 """certstore.packing: what is packed and what is kept whole, and that what is packed comes back."""
 
 from certstore import packed, packing
+from certstore.asn1 import encode
 from certstore.certificate import Certificate
-from certstore.der import Der, encode
+from certstore.der import Der
 from certstore.packing import pack
 from certstore.words import FRAMES, LENGTHS, STARTS, TEXT
 from stores import CA_TRUE, CONSTRAINTS, CRITICAL, attribute, ca, integer, path_length

@@ -3,8 +3,8 @@
 import hashlib
 
 from certstore import pbes2
+from certstore.asn1 import encode
 from certstore.compat import ON_DEVICE
-from certstore.der import encode
 from certstore.errors import BadPassword, FormatError
 from support import ON_MICROPYTHON, Skip, attack, only_on_micropython, raises, vector
 

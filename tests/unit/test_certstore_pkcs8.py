@@ -1,7 +1,7 @@
 """certstore.pkcs8: PKCS#1 and SEC 1 to PKCS#8, the bytes that openssl writes, and back."""
 
 from certstore import keys, pkcs8
-from certstore.der import encode
+from certstore.asn1 import encode
 from certstore.errors import FormatError
 from support import ON_MICROPYTHON, attack, raises, vector
 

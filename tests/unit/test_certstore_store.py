@@ -6,7 +6,7 @@ import io
 import json
 import sys
 
-from certstore import anchors, layout, names
+from certstore import anchors, layers, layout, subjects
 from certstore.anchors import kind_of
 from certstore.certificate import Certificate
 from certstore.errors import CorruptStore, NotFound, SecureSocketError, StoreError
@@ -74,7 +74,7 @@ class Known:
         certificate = Certificate(der)
         self.ski = certificate.ski
         self.subject = certificate.subject
-        self.hash4 = names.subject_hash(certificate.subject)
+        self.hash4 = subjects.subject_hash(certificate.subject)
         self.kind = kind_of(certificate)
         self.is_packed = self.kind == ANCHOR and b"\x55\x1d\x1e" not in der
         self.der = expected_der(der) if self.is_packed else der
@@ -106,19 +106,19 @@ def by_ski(opened, ski):
 
 def by_subject(opened, subject):
     """All certificates with this subject."""
-    ders = [bytes(opened.certificate(n)) for n in walk(opened.find_subject, names.subject_hash(subject))]
-    return [der for der in ders if names.same_name(Certificate(der).subject, subject)]
+    ders = [bytes(opened.certificate(n)) for n in walk(opened.find_subject, subjects.subject_hash(subject))]
+    return [der for der in ders if subjects.same_name(Certificate(der).subject, subject)]
 
 
 def check_lookups(opened):
     for known in KNOWN:
         same_ski = [other.der for other in KNOWN if other.ski == known.ski]
         assert sorted(by_ski(opened, known.ski)) == sorted(same_ski)
-        same_subject = [other.der for other in KNOWN if names.same_name(other.subject, known.subject)]
+        same_subject = [other.der for other in KNOWN if subjects.same_name(other.subject, known.subject)]
         assert sorted(by_subject(opened, known.subject)) == sorted(same_subject)
     some = KNOWN[0].ski
     for ski in (b"", bytes(20), b"\xff" * 20, b"\xff" * 65, some[:19], some + b"\0", some + bytes(60)):
-        assert opened.find(ski) == opened.find_entry(ski) == -1, ski
+        assert opened.find(ski) == opened.find_ski(ski, 0, len(ski)) == -1, ski
     for hash4 in (bytes(4), b"\xff" * 4):
         assert opened.find_subject(hash4) == -1
     # A number beyond any, or before all.
@@ -126,9 +126,9 @@ def check_lookups(opened):
     assert opened.find(memoryview(some), -1) == opened.find(bytearray(some)) >= 0
     # What was removed is found by nobody who does not ask for it.
     assert opened.find(REMOVED[0]) == opened.find_subject(REMOVED[1]) == -1
-    hiding = opened.find_entry(REMOVED[0])
-    assert hiding >= 0 and opened.is_removed(hiding) and opened.hides(REMOVED[0], 0, 20)
-    assert not opened.hides(some, 0, 20)
+    hiding = opened.find_ski(REMOVED[0], 0, len(REMOVED[0]))
+    assert hiding >= 0 and opened.is_removed(hiding) and layers.hides_ski(opened, REMOVED[0], 0, 20)
+    assert not layers.hides_ski(opened, some, 0, 20)
     for function in (opened.certificate, opened.kind):
         raises(NotFound, "not-found", function, hiding)
 
@@ -212,13 +212,13 @@ def test_a_store_of_version_1_is_read_for_ever():
             ski = bytes.fromhex(entry["ski"])
             assert opened.ski(number) == ski
             if "kind" not in entry:
-                assert opened.is_removed(number) and opened.hides(ski, 0, len(ski))
+                assert opened.is_removed(number) and layers.hides_ski(opened, ski, 0, len(ski))
                 continue
             der = opened.certificate(number)
             assert hashlib.sha256(der).digest().hex() == entry["sha256"], number
             assert (opened.kind(number), opened.is_packed(number)) == (entry["kind"], entry["packed"])
             assert number in walk(opened.find, ski)
-            assert number in walk(opened.find_subject, names.subject_hash(Certificate(der).subject))
+            assert number in walk(opened.find_subject, subjects.subject_hash(Certificate(der).subject))
         identity = opened.identity(0)
         told = expected["identity"]
         assert (opened.identity_count, identity.label) == (1, told["label"])
@@ -312,7 +312,7 @@ def test_duplicate_skis_are_walked():
 def test_duplicate_subjects_are_walked_in_the_order_of_their_numbers():
     ders = [ca(b"same", ski=bytes((i * 37 & 255,)) * 20) for i in range(40)]
     opened = CertStore(anchors.build(ders, 0))
-    hash4 = names.subject_hash(Certificate(ders[0]).subject)
+    hash4 = subjects.subject_hash(Certificate(ders[0]).subject)
     walked = walk(opened.find_subject, hash4)
     assert walked == list(range(40)) == [number for number in opened.numbers()]
     for number in range(40):
@@ -322,14 +322,14 @@ def test_duplicate_subjects_are_walked_in_the_order_of_their_numbers():
 def test_removed_entries_lie_among_certificates_and_are_passed_over():
     ski = b"S" * 20
     ders = [ca(name, ski=ski) for name in (b"one", b"two")]
-    hash4 = names.subject_hash(Certificate(ders[0]).subject)
+    hash4 = subjects.subject_hash(Certificate(ders[0]).subject)
     opened = CertStore(anchors.build(ders, 0, (), ((ski, hash4),)))
     opened.verify()
     assert len(opened) == 3 and len(list(opened.numbers())) == 2
-    assert len(by_ski(opened, ski)) == 2 and opened.hides(ski, 0, 20)
+    assert len(by_ski(opened, ski)) == 2 and layers.hides_ski(opened, ski, 0, 20)
     assert len(by_subject(opened, Certificate(ders[0]).subject)) == 1
     for each in (opened, StreamStore(anchors.build([], 0, (), ((ski, hash4),)))):
-        number = each.find_entry(ski, len(each) - 2)
+        number = each.find_ski(ski, 0, len(ski), len(each) - 2)
         assert each.is_removed(number) and each.record(number)[0] == NOTHING
         assert each.ski(number) == ski
 
@@ -654,7 +654,7 @@ def answers(opened):
             ask(getattr(opened, name), number)
     for ski in (b"P" * 20, b"W" * 8, b"e", b"R" * 20, b""):
         ask(opened.find, ski)
-        ask(opened.hides, ski, 0, len(ski))
+        ask(layers.hides_ski, opened, ski, 0, len(ski))
     for hash4 in (b"HASH", bytes(4)):
         ask(opened.find_subject, hash4)
     for number in range(min(opened.identity_count, 3)):
@@ -757,7 +757,7 @@ def test_lookups_allocate_nothing():
             number = opened.find_subject(hash4)
             if number >= 0:
                 opened.find_subject(hash4, number)
-            opened.hides(ski, 0, len(ski))
+            layers.hides_ski(opened, ski, 0, len(ski))
 
     for each in file_systems(BLOB):
         # What lies below littlefs and FAT here is written in Python.

@@ -5,7 +5,8 @@ import sys
 import securesocket.clock as clock
 from certstore.errors import SecureSocketError, StoreError
 from folder import Patched
-from securesocket.errors import ClockError, ConfigurationError, UnsupportedFeature
+from securesocket.clock import ClockError
+from securesocket.errors import ConfigurationError, UnsupportedFeature
 from support import raises
 
 DAY = 86400

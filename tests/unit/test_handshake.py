@@ -1,7 +1,8 @@
 """securesocket.handshake: what real servers say, whole, in pieces, with trailing bytes and damaged."""
 
 import securesocket.handshake as handshake
-from securesocket.handshake import HandshakeReader, alert_name, is_tls13, message_name, next_certificate
+from securesocket.handshake import HandshakeReader, is_tls13, next_certificate
+from securesocket.wording import alert_name, message_name
 from support import ON_MICROPYTHON, vector
 
 # (flight, certificates in it, body of the Certificate message where it lies in one record)
@@ -14,6 +15,8 @@ FLIGHTS = (
     ("client_auth_ec", 2, (79, 968)),
 )
 STRIDE = 7 if ON_MICROPYTHON else 1
+# Events, in the numbers that securesocket.handshake has as private constants.
+NONE, SERVER_HELLO, CERTIFICATE, ALERT, FINISHED, NOT_TLS, OVERSIZE = range(7)
 
 
 def flight(name):
@@ -27,7 +30,7 @@ def read(reader, pieces):
         pos = 0
         while pos < len(piece):
             pos = reader.receive(piece, pos, len(piece))
-            if reader.event != handshake.NONE:
+            if reader.event != NONE:
                 message = None
                 if reader.message is not None:
                     message = bytes(memoryview(reader.message)[reader.start : reader.stop])
@@ -51,7 +54,7 @@ def test_each_server_says_hello_then_shows_its_certificates():
         reader = HandshakeReader()
         data = flight(name)
         events = read(reader, (data,))
-        assert [event for event, _ in events] == [handshake.SERVER_HELLO, handshake.CERTIFICATE], name
+        assert [event for event, _ in events] == [SERVER_HELLO, CERTIFICATE], name
         body = events[1][1]
         assert len(certificates(body)) == count, name
         if place is not None:
@@ -65,7 +68,7 @@ def test_a_message_in_one_piece_is_read_where_it_lies():
     reader = HandshakeReader()
     pos = reader.receive(data, 0, len(data))
     reader.receive(data, pos, len(data))
-    assert reader.event == handshake.CERTIFICATE
+    assert reader.event == CERTIFICATE
     assert reader.message is data and (reader.start, reader.stop) == (79, 968)
 
 
@@ -89,7 +92,7 @@ def test_a_message_over_several_records_is_joined_and_said_to_be_fragmented():
     data = flight("fragmented_ec")
     reader = HandshakeReader()
     pos = 0
-    while reader.event != handshake.CERTIFICATE:
+    while reader.event != CERTIFICATE:
         pos = reader.receive(data, pos, len(data))
     assert reader.fragmented is True
     assert len(certificates(bytes(reader.message))) == 2
@@ -97,15 +100,15 @@ def test_a_message_over_several_records_is_joined_and_said_to_be_fragmented():
 
 def test_nothing_of_a_message_is_shown_before_its_last_byte():
     data = flight("openssl_ec")
-    assert [event for event, _ in read(HandshakeReader(), (data[:967],))] == [handshake.SERVER_HELLO]
-    assert [event for event, _ in read(HandshakeReader(), (data[:968],))][1:] == [handshake.CERTIFICATE]
+    assert [event for event, _ in read(HandshakeReader(), (data[:967],))] == [SERVER_HELLO]
+    assert [event for event, _ in read(HandshakeReader(), (data[:968],))][1:] == [CERTIFICATE]
 
 
 def test_finished_is_the_first_handshake_record_after_change_cipher_spec():
     reader = HandshakeReader()
     tail = b"\x14\x03\x03\x00\x01\x01" + b"\x16\x03\x03\x00\x05\x0b\x00\x00\x01\x00"
     events = read(reader, (flight("openssl_ec"), tail))
-    assert [event for event, _ in events][2:] == [handshake.FINISHED]
+    assert [event for event, _ in events][2:] == [FINISHED]
     assert reader.encrypted and message_name(reader.last) == "Finished"
 
 
@@ -120,18 +123,18 @@ def test_an_alert_is_named_by_its_last_byte_in_any_pieces():
     data = flight("alert")
     for pieces in ((data,), [data[at : at + 1] for at in range(len(data))]):
         reader = HandshakeReader()
-        assert read(reader, pieces) == [(handshake.ALERT, None)]
+        assert read(reader, pieces) == [(ALERT, None)]
         assert alert_name(reader.alert) == "handshake_failure"
 
 
 def test_a_plain_http_answer_is_not_tls():
-    assert read(HandshakeReader(), (b"HTTP/1.0 400",))[0][0] == handshake.NOT_TLS
+    assert read(HandshakeReader(), (b"HTTP/1.0 400",))[0][0] == NOT_TLS
 
 
 def test_an_unknown_record_type_is_not_tls():
-    assert read(HandshakeReader(), (b"\x18\x03\x03\x00\x01",))[0][0] == handshake.NOT_TLS
-    assert read(HandshakeReader(), (b"\x13\x03\x03\x00\x01",))[0][0] == handshake.NOT_TLS
-    assert read(HandshakeReader(), (b"\x16\x02\x03\x00\x01",))[0][0] == handshake.NOT_TLS
+    assert read(HandshakeReader(), (b"\x18\x03\x03\x00\x01",))[0][0] == NOT_TLS
+    assert read(HandshakeReader(), (b"\x13\x03\x03\x00\x01",))[0][0] == NOT_TLS
+    assert read(HandshakeReader(), (b"\x16\x02\x03\x00\x01",))[0][0] == NOT_TLS
 
 
 def certificate_header(size):
@@ -141,12 +144,12 @@ def certificate_header(size):
 def test_a_certificate_message_may_be_as_large_as_a_record_and_no_larger():
     limit = handshake.MAX_CERTIFICATE_MESSAGE
     assert read(HandshakeReader(), (certificate_header(limit),)) == []
-    assert read(HandshakeReader(), (certificate_header(limit + 1),))[0][0] == handshake.OVERSIZE
+    assert read(HandshakeReader(), (certificate_header(limit + 1),))[0][0] == OVERSIZE
 
 
 def test_a_server_hello_has_a_limit_of_its_own():
     assert read(HandshakeReader(), (b"\x16\x03\x03\x10\x00\x02\x00\x04\x00",)) == []
-    assert read(HandshakeReader(), (b"\x16\x03\x03\x10\x00\x02\x00\x04\x01",))[0][0] == handshake.OVERSIZE
+    assert read(HandshakeReader(), (b"\x16\x03\x03\x10\x00\x02\x00\x04\x01",))[0][0] == OVERSIZE
 
 
 def test_an_empty_message_and_an_empty_record_are_passed_over():
@@ -158,7 +161,7 @@ def test_tls13_shows_in_the_server_hello():
     for name, expected in (("tls13", True), ("openssl_ec", False), ("gnutls_ec", False)):
         reader = HandshakeReader()
         reader.receive(flight(name), 0, len(flight(name)))
-        assert reader.event == handshake.SERVER_HELLO
+        assert reader.event == SERVER_HELLO
         assert is_tls13(reader.message, reader.start, reader.stop) is expected, name
 
 

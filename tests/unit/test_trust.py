@@ -1,10 +1,9 @@
 """securesocket.trust: which anchors are proposed for what a server shows."""
 
 import securesocket.handshake as handshake
-import securesocket.trust as trust
 from certstore import anchors
+from certstore.asn1 import encode
 from certstore.certificate import Certificate
-from certstore.der import encode
 from certstore.errors import CorruptStore, SecureSocketError
 from certstore.layers import LayeredStore
 from certstore.store import CertStore
@@ -16,6 +15,9 @@ from support import EC_KEY, ON_MICROPYTHON, certificate_der, common_name, extens
 ROOT_EC = vector("flights/root_ec.der")
 ROOT_RSA = vector("flights/root_rsa.der")
 STRIDE = 11 if ON_MICROPYTHON else 1
+# Private constants of securesocket.handshake and securesocket.trust.
+CERTIFICATE = 2
+NO_ANCHOR, ANCHORS, EXACT = range(3)
 
 
 def message(name):
@@ -23,7 +25,7 @@ def message(name):
     data = vector("flights/%s.bin" % name)
     reader = HandshakeReader()
     pos = 0
-    while reader.event != handshake.CERTIFICATE:
+    while reader.event != CERTIFICATE:
         pos = reader.receive(data, pos, len(data))
     return bytes(memoryview(reader.message)[reader.start : reader.stop])
 
@@ -67,21 +69,21 @@ LEAF, INTERMEDIATE = parts(EC)
 
 
 def test_the_root_that_the_server_did_not_send_is_found_in_a_store():
-    assert propose(TrustSet((store(ROOT_EC, ROOT_RSA),), ()), EC) == (trust.ANCHORS, [(KEPT_EC, "store")])
+    assert propose(TrustSet((store(ROOT_EC, ROOT_RSA),), ()), EC) == (ANCHORS, [(KEPT_EC, "store")])
 
 
 def test_the_root_is_found_among_given_certificates():
-    assert propose(TrustSet((), (ROOT_RSA, ROOT_EC)), EC) == (trust.ANCHORS, [(ROOT_EC, "certificate")])
+    assert propose(TrustSet((), (ROOT_RSA, ROOT_EC)), EC) == (ANCHORS, [(ROOT_EC, "certificate")])
 
 
 def test_every_recorded_server_finds_its_root():
     trust_set = TrustSet((store(ROOT_EC, ROOT_RSA),), ())
     for name, root in (("openssl_rsa", KEPT_RSA), ("gnutls_ec", KEPT_EC), ("fragmented_ec", KEPT_EC)):
-        assert propose(trust_set, message(name)) == (trust.ANCHORS, [(root, "store")]), name
+        assert propose(trust_set, message(name)) == (ANCHORS, [(root, "store")]), name
 
 
 def test_no_certificate_of_the_chain_has_an_anchor():
-    assert propose(TrustSet((store(ROOT_RSA),), ()), EC) == (trust.NO_ANCHOR, [])
+    assert propose(TrustSet((store(ROOT_RSA),), ()), EC) == (NO_ANCHOR, [])
 
 
 def test_a_miss_is_believed_only_of_a_store_that_is_whole():
@@ -93,12 +95,12 @@ def test_a_miss_is_believed_only_of_a_store_that_is_whole():
 
 def test_the_first_certificate_with_an_anchor_decides():
     result, offered = propose(TrustSet((), (INTERMEDIATE, ROOT_EC)), EC)
-    assert (result, offered) == (trust.ANCHORS, [(INTERMEDIATE, "certificate")])
+    assert (result, offered) == (ANCHORS, [(INTERMEDIATE, "certificate")])
 
 
 def test_a_root_sent_along_is_found_by_its_own_name():
-    assert propose(TrustSet((), (ROOT_EC,)), chain(LEAF, INTERMEDIATE, ROOT_EC))[0] == trust.ANCHORS
-    assert propose(TrustSet((), (ROOT_EC,)), chain(ROOT_EC))[0] == trust.ANCHORS
+    assert propose(TrustSet((), (ROOT_EC,)), chain(LEAF, INTERMEDIATE, ROOT_EC))[0] == ANCHORS
+    assert propose(TrustSet((), (ROOT_EC,)), chain(ROOT_EC))[0] == ANCHORS
 
 
 def ca(ski, key=EC_KEY):
@@ -120,7 +122,7 @@ def test_all_anchors_of_one_name_are_offered_the_one_with_the_right_ski_first():
         (TrustSet((), three), "certificate", three),
     ):
         result, offered = propose(trust_set, chain(issued))
-        assert result == trust.ANCHORS
+        assert result == ANCHORS
         assert offered[0] == (kept[1], source)
         assert sorted(offered) == sorted((der, source) for der in kept)
 
@@ -129,27 +131,27 @@ def test_two_anchors_with_one_name_and_one_ski_are_both_offered():
     both = [ca(b"a" * 20, other_key(byte)) for byte in (b"x", b"y")]
     issued = made(extensions=(extension(35, encode(0x30, encode(0x80, b"a" * 20))),))
     result, offered = propose(TrustSet((store(*both),), ()), chain(issued))
-    assert result == trust.ANCHORS
+    assert result == ANCHORS
     assert sorted(der for der, _ in offered) == sorted(laid_out(der) for der in both)
 
 
 def test_a_root_out_of_a_store_is_found_by_its_own_name_when_it_is_the_server():
     # Laid out it has other bytes than the server shows; it is its issuer all the same.
-    assert propose(TrustSet((store(ROOT_EC),), ()), chain(ROOT_EC)) == (trust.ANCHORS, [(KEPT_EC, "store")])
+    assert propose(TrustSet((store(ROOT_EC),), ()), chain(ROOT_EC)) == (ANCHORS, [(KEPT_EC, "store")])
 
 
 def test_layers_are_one_store():
     layered = LayeredStore(store(ROOT_EC, ROOT_RSA), "no-changes-here.bin")
-    assert propose(TrustSet((layered,), ()), EC) == (trust.ANCHORS, [(KEPT_EC, "store")])
-    assert propose(TrustSet((layered,), ()), message("openssl_rsa")) == (trust.ANCHORS, [(KEPT_RSA, "store")])
+    assert propose(TrustSet((layered,), ()), EC) == (ANCHORS, [(KEPT_EC, "store")])
+    assert propose(TrustSet((layered,), ()), message("openssl_rsa")) == (ANCHORS, [(KEPT_RSA, "store")])
     stranger = chain(made(name=common_name(b"nobody")))
-    assert propose(TrustSet((layered,), ()), stranger) == (trust.NO_ANCHOR, [])
+    assert propose(TrustSet((layered,), ()), stranger) == (NO_ANCHOR, [])
     assert layered.verified
 
 
 def test_a_certificate_that_is_no_ca_is_trusted_for_itself_only():
     leaf_only = TrustSet((), (LEAF,))
-    assert propose(leaf_only, EC) == (trust.EXACT, [])
+    assert propose(leaf_only, EC) == (EXACT, [])
     assert leaf_only.is_exact(LEAF) and not leaf_only.is_exact(INTERMEDIATE)
 
 
@@ -166,7 +168,7 @@ def test_a_certificate_that_is_no_ca_issues_nothing():
 def test_a_self_issued_leaf_that_is_trusted_for_itself_is_offered_to_mbedtls():
     version1 = certificate_der("version1")
     assert propose(TrustSet((), (version1,)), chain(version1)) == (
-        trust.ANCHORS,
+        ANCHORS,
         [(version1, "certificate")],
     )
 
@@ -174,16 +176,16 @@ def test_a_self_issued_leaf_that_is_trusted_for_itself_is_offered_to_mbedtls():
 def test_exact_means_equal_bytes():
     changed = bytearray(LEAF)
     changed[-1] ^= 1
-    assert propose(TrustSet((), (bytes(changed),)), EC)[0] == trust.NO_ANCHOR
+    assert propose(TrustSet((), (bytes(changed),)), EC)[0] == NO_ANCHOR
 
 
 def test_only_the_first_certificate_is_compared_with_exact_ones():
-    assert propose(TrustSet((), (LEAF,)), chain(INTERMEDIATE, LEAF))[0] == trust.NO_ANCHOR
+    assert propose(TrustSet((), (LEAF,)), chain(INTERMEDIATE, LEAF))[0] == NO_ANCHOR
 
 
 def test_ten_certificates_are_read_and_no_eleventh():
     trust_set = TrustSet((), (ROOT_RSA,))
-    assert propose(trust_set, chain(*([INTERMEDIATE] * 10)))[0] == trust.NO_ANCHOR
+    assert propose(trust_set, chain(*([INTERMEDIATE] * 10)))[0] == NO_ANCHOR
     raises(HandshakeError, "certificate-limit", propose, trust_set, chain(*([INTERMEDIATE] * 11)))
 
 

@@ -3,9 +3,9 @@
 import securesocket.trust as trust
 import securesocket.verdict as verdict
 from certstore import anchors
+from certstore.asn1 import encode
 from certstore.certificate import Certificate
 from certstore.compat import unix_time
-from certstore.der import encode
 from certstore.store import CertStore
 from securesocket import errors
 from securesocket.handshake import HandshakeReader
@@ -174,8 +174,9 @@ def test_every_lack_of_memory_is_one_error():
 
 
 def test_each_number_of_mbedtls_has_its_error():
-    for number, kind, code in verdict._ENGINE:
-        is_error(explained(OSError(-number, "x")), getattr(errors, kind), code)
+    for kind, code, numbers in verdict._ENGINE:
+        for number in numbers:
+            is_error(explained(OSError(-number, "x")), getattr(errors, kind), code)
     error = is_error(explained(OSError(-0x7100, "BAD_INPUT_DATA")), errors.HandshakeError, "engine")
     assert "-0x7100" in error.found and "BAD_INPUT_DATA" in error.found
     is_error(explained(None), errors.HandshakeError, "peer-closed")

@@ -17,7 +17,7 @@ ROOT = VECTORS.parent.parent
 sys.path[:0] = [str(ROOT / "lib" / "certstore"), str(VECTORS.parent / "unit")]
 
 from certstore import anchors, packed, words  # noqa: E402
-from certstore.der import encode  # noqa: E402
+from certstore.asn1 import encode  # noqa: E402
 from certstore.identities import Stored  # noqa: E402
 from certstore.store import CertStore  # noqa: E402
 from stores import attribute, ca, path_length  # noqa: E402

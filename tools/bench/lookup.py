@@ -6,8 +6,8 @@ import sys
 from time import ticks_diff, ticks_us
 
 from certstore.certificate import Certificate
-from certstore.names import subject_hash
 from certstore.store import CertStore
+from certstore.subjects import subject_hash
 
 with open(sys.argv[1], "rb") as file:
     store = CertStore(file.read())

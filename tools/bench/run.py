@@ -17,19 +17,26 @@ import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT / "lib" / "certstore"), str(ROOT / "tests"), str(ROOT / "tools")]
+sys.path[:0] = [
+    str(ROOT / "lib" / "certstore"),
+    str(ROOT / "tests"),
+    str(ROOT / "tools"),
+    str(ROOT / "tools" / "build"),
+]
 
 import certifi  # noqa: E402
+import mip  # noqa: E402
 from device import device  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from certstore import anchors, layout, pem, spki, writer  # noqa: E402
 from certstore.certificate import Certificate  # noqa: E402
-from certstore.names import subject_hash  # noqa: E402
+from certstore.subjects import subject_hash  # noqa: E402
 from plugins.interpreters import command  # noqa: E402
 from plugins.peers import OpensslServer  # noqa: E402
 from plugins.pki import Pki  # noqa: E402
+from securesocket_cli import packages  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parent
 BUILD_TIME_S = 86400
@@ -188,14 +195,21 @@ def hmac_loop(rounds):
 
 
 def sizes(rows, folder):
-    compiler = sorted((ROOT / "build" / "mpy-cross").glob("*/mpy-cross"))[-1]
+    """The packages as mip installs them on MicroPython 1.26: the .mpy files of the index."""
+    index = Path(folder) / "mip"
+    mip.build(index)
+    total = {}
+    for name in packages.names():
+        listing = json.loads((index / "package" / mip.MPY / name / "latest.json").read_text())
+        total[name] = {
+            to: (index / "file" / short[:2] / short).stat().st_size for to, short in listing["hashes"]
+        }
+    rows.add(
+        "mip_core", sum(total["securesocket"].values()), "bytes", "mip install of the core, .mpy of 1.26"
+    )
     for package in ("certstore", "securesocket"):
-        total = 0
-        for source in sorted((ROOT / "lib" / package / package).rglob("*.py")):
-            target = Path(folder) / "out.mpy"
-            subprocess.run([compiler, "-O3", "-o", target, source], check=True)
-            total += target.stat().st_size
-        rows.add(f"size_{package}", total, "bytes", f"{package} as .mpy files")
+        size = sum(size for to, size in total["securesocket-full"].items() if to.startswith(package + "/"))
+        rows.add(f"size_{package}", size, "bytes", f"{package} with all its parts as .mpy files")
 
 
 def show(rows):

@@ -1,8 +1,8 @@
 """Writes what the documentation takes from the code: python tools/docs/generate.py
 
-docs/errors.md from the `codes` tables of the error classes, docs/options.md from context.OPTIONS and
-what stands beside it, and the short table of errors in README.md. tests/tools/test_docs.py fails when a
-file differs from what this writes.
+docs/errors.md from the error classes and the SENTENCES of both packages, docs/options.md from
+context.OPTIONS and what stands beside it, and the short table of errors in README.md.
+tests/tools/test_docs.py fails when a file differs from what this writes.
 """
 
 import ast
@@ -14,9 +14,14 @@ ROOT = Path(__file__).resolve().parents[2]
 SECURESOCKET = ROOT / "lib" / "securesocket" / "securesocket"
 sys.path[:0] = [str(ROOT / "lib" / name) for name in ("certstore", "securesocket")]
 
+import securesocket.clock as clock  # noqa: E402
+import securesocket.sentences as words  # noqa: E402
 from certstore import entropy  # noqa: E402
 from certstore import errors as roots  # noqa: E402
+from certstore import sentences as roots_words  # noqa: E402
 from securesocket import errors  # noqa: E402
+
+MODULES = (roots, entropy, errors, clock)
 
 MADE = "<!-- Made by tools/docs/generate.py: change the code, then run it. -->\n"
 BEGIN = "<!-- begin: made by tools/docs/generate.py -->\n"
@@ -71,6 +76,7 @@ WHEN = {
     ("CorruptStore", "store-record"): "finding a certificate, or checking the whole store",
     ("CorruptStore", "store-index"): "opening a store, finding in it, or checking all of it",
     ("CorruptStore", "store-check"): "checking the whole store, once before a miss in it is believed",
+    ("MissingPackage", "package"): "asking for what an optional package does, where it is not installed",
     ("EntropyError", "entropy-absent"): "connecting, making a key, a salt or a nonce",
     ("EntropyError", "entropy-weak"): "the same; the random source is tried once after each start",
     ("BadPassword", "password"): "opening an encrypted private key",
@@ -177,7 +183,7 @@ SHORT = (
 def classes():
     """Every error class with its module, in the order of the sources."""
     found = []
-    for module in (roots, entropy, errors):
+    for module in MODULES:
         for value in vars(module).values():
             is_error = inspect.isclass(value) and issubclass(value, roots.SecureSocketError)
             if is_error and value.__module__ == module.__name__:
@@ -185,18 +191,29 @@ def classes():
     return found
 
 
+def codes(kind):
+    """[(code, sentence, remedy or None)] of a class."""
+    known = dict(roots_words.SENTENCES + words.SENTENCES)
+    return known[kind.__name__]
+
+
+def number(kind, code):
+    """The errno that an error of this class and code has."""
+    return next(number for number, names in kind.numbers if names is None or code in names.split())
+
+
 def rows():
     """{(class name, code): (errno name, sentence, remedy or None)}"""
     names = {
         value: name[1:]
-        for module in (roots, entropy, errors)
+        for module in MODULES
         for name, value in vars(module).items()
         if name.startswith("_E") and isinstance(value, int)
     }
     return {
-        (kind.__name__, code): (names[number], sentence, remedy)
+        (kind.__name__, code): (names[number(kind, code)], sentence, remedy)
         for kind in classes()
-        for code, number, sentence, remedy in kind.codes
+        for code, sentence, remedy in codes(kind)
     }
 
 
@@ -228,7 +245,7 @@ def errors_page():
     for kind in classes():
         parts.append(f"## {kind.__name__}\n\n{paragraph(kind.__doc__)}\n")
         lines = []
-        for code, *_ in kind.codes:
+        for code, *_ in codes(kind):
             number, sentence, remedy = known[kind.__name__, code]
             when = WHEN.get((kind.__name__, code), "")
             lines.append([f"`{code}`", number, cell(sentence), cell(remedy), cell(when)])
@@ -268,7 +285,8 @@ def constants(path, *names):
 
 def options_page():
     path = SECURESOCKET / "context.py"
-    (options,) = constants(path, "OPTIONS")
+    options, needed = constants(path, "OPTIONS", "FEATURES")
+    takes = dict(words.TAKES)
     module, files, rom, changes = constants(
         SECURESOCKET / "stores.py", "STORE_MODULE", "STORE_FILES", "ROM_FILE", "CHANGES"
     )
@@ -278,9 +296,9 @@ def options_page():
     )
     timeout = constants(SECURESOCKET / "socket.py", "DEFAULT_TIMEOUT_MS")[0]
     lines = []
-    for name, takes, feature in options:
-        there = "yes" if feature is None or feature in features else "no: raises `UnsupportedFeature`"
-        lines.append([f"`{name}`", cell(takes), there])
+    for name in options:
+        there = "yes" if name not in needed or name in features else "no: raises `UnsupportedFeature`"
+        lines.append([f"`{name}`", cell(takes[name]), there])
     return "\n".join(
         [
             MADE,

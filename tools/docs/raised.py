@@ -9,14 +9,14 @@ import ast
 
 
 def error_classes(trees):
-    """{class name: its codes} of every class with a `codes` table."""
+    """{class name: its codes} of the SENTENCES tables."""
     found = {}
     for tree in trees.values():
         for node in tree.body:
-            if isinstance(node, ast.ClassDef):
-                for item in node.body:
-                    if isinstance(item, ast.Assign) and getattr(item.targets[0], "id", "") == "codes":
-                        found[node.name] = [row.elts[0].value for row in item.value.elts]
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SENTENCES":
+                for row in node.value.elts:
+                    name, codes = row.elts
+                    found[name.value] = [code.elts[0].value for code in codes.elts]
     return found
 
 

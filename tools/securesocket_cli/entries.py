@@ -9,7 +9,7 @@ import pathlib
 
 import certifi
 
-from certstore import anchors, layout, names, packing, pem
+from certstore import anchors, layout, names, packing, pem, subjects
 from certstore.certificate import Certificate
 from certstore.errors import FormatError
 
@@ -110,7 +110,7 @@ class Holders:
     def of(self, entry):
         """The entries of the same holder as this one, in their order."""
         found = self._by_key.get(bytes(entry.certificate.public_key_info), ())
-        return [e for e in found if names.same_name(e.certificate.subject, entry.certificate.subject)]
+        return [e for e in found if subjects.same_name(e.certificate.subject, entry.certificate.subject)]
 
     def equal(self, entry):
         """The entry that a store would hold as the same one, or None."""

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from certstore import identities, keys, names, pbes2, pem
+from certstore import identities, keys, names, pbes2, pem, subjects
 from certstore.certificate import Certificate
 from certstore.der import Der
 from certstore.errors import FormatError
@@ -213,7 +213,7 @@ def _verify(ders, what):
 def without_root(ders):
     """A chain without the self-signed certificate at its end, which peers have already; a lone one stays."""
     last = Certificate(ders[-1])
-    return ders[:-1] if len(ders) > 1 and names.same_name(last.subject, last.issuer) else ders
+    return ders[:-1] if len(ders) > 1 and subjects.same_name(last.subject, last.issuer) else ders
 
 
 def der(certificate):

@@ -6,7 +6,7 @@ import pathlib
 import stat
 import tempfile
 
-from certstore import anchors, names
+from certstore import anchors, names, subjects
 from certstore.errors import StoreError
 from certstore.store import CertStore
 
@@ -107,7 +107,7 @@ def issuers(opened, certificate):
     found = [
         entry
         for entry in opened.entries
-        if names.same_name(entry.certificate.subject, certificate.issuer) and entry.certificate.may_issue
+        if subjects.same_name(entry.certificate.subject, certificate.issuer) and entry.certificate.may_issue
     ]
     by_key = [entry for entry in found if entry.ski == certificate.aki]
     return by_key or found

@@ -6,9 +6,9 @@ The same certificates and build time make the same bytes, in whatever order they
 from . import layout
 from .certificate import Certificate
 from .compat import const
-from .errors import StoreError
-from .names import subject_hash
+from .errors import StoreError, part
 from .packing import pack
+from .subjects import subject_hash
 from .writer import Entries, Writer, record
 
 # A record is shorter than 64 KB on any device; Certificate cannot address more either.
@@ -61,9 +61,7 @@ def build(certificates, build_time, identities=(), removed=()):
     rows += [record(hash4, ski, layout.NOTHING) for ski, hash4 in removed]
     made = ()
     if identities:
-        from .identities import records
-
-        made = records(identities)
+        made = part("certstore.identities", "certstore-identity").records(identities)
     parts = []
     header = Writer(Entries([]), Entries(rows), build_time, made).write(parts.append)
     return header + b"".join(parts)

@@ -12,7 +12,7 @@ import os
 
 from . import packed
 from .compat import const
-from .errors import CorruptStore, NotFound, StoreError
+from .errors import CorruptStore, NotFound, StoreError, part
 
 # Those of `layout`, as private constants: they cost a device no heap. A test holds them equal.
 _ANCHOR = const(1)
@@ -68,7 +68,7 @@ class Blob:
         self.verified = False
         if isinstance(source, str):
             source = self._open_file(source)
-        self._window = None if source is None else memoryview(source)
+        self.window = None if source is None else memoryview(source)
         try:
             self._read_header()
         except StoreError:
@@ -76,17 +76,15 @@ class Blob:
             raise
         if self._file is not None:
             # Everything a look-up reads passes through these few bytes.
-            self._window = bytearray(self._entry_size)
-        # Where the entry that was compared last begins in _window; the record that was located last.
-        self._base = self._offset = self._stop = 0
+            self.window = bytearray(self._entry_size)
+        # Where the entry that was compared last begins in `window`; the record that was located last.
+        self.found_at = self._offset = self._stop = 0
 
     def _open_file(self, path):
         self._unfinished = False
         if is_file(path + _JOURNAL):
-            from .journal import settle
-
             # An update that power was lost in. Where it cannot be finished, it is read where it is.
-            self._unfinished = not settle(path)
+            self._unfinished = not _journal().settle(path)
             if self._unfinished:
                 path += _JOURNAL
         try:
@@ -106,10 +104,10 @@ class Blob:
             self._file.close()
 
     def _load(self, at, needed):
-        # Makes `needed` bytes from `at` on readable in _window; returns where they begin there.
+        # Makes `needed` bytes from `at` on readable in `window`; returns where they begin there.
         if self._file is None:
             return at
-        count = self._fill(at, self._window)
+        count = self._fill(at, self.window)
         if count < needed:
             raise CorruptStore("store-truncated", "%s of %d bytes at %d" % (count, needed, at))
         return 0
@@ -126,7 +124,7 @@ class Blob:
     def read(self, at, view):
         """Copy the bytes from `at` on into a memoryview."""
         if self._file is None:
-            view[:] = self._window[at : at + len(view)]
+            view[:] = self.window[at : at + len(view)]
             return
         count = self._fill(at, view)
         if count != len(view):
@@ -135,14 +133,14 @@ class Blob:
     def copy(self, at, size):
         """`size` bytes from `at` on: a view of memory, or of a fresh buffer that was read into."""
         if self._file is None:
-            return self._window[at : at + size]
+            return self.window[at : at + size]
         view = memoryview(bytearray(size))
         self.read(at, view)
         return view
 
     def _read_header(self):
         try:
-            actual = len(self._window) if self._file is None else self._file.seek(0, 2)
+            actual = len(self.window) if self._file is None else self._file.seek(0, 2)
         except OSError as error:
             raise StoreError("store-file", "errno %s" % error.errno)
         if self._unfinished:
@@ -210,24 +208,21 @@ class Blob:
     def is_removed(self, number):
         """Whether this entry is no certificate, but hides those with its SKI in a store below (`layers`)."""
         base = self._load(self._at(number), _ENTRY_HEAD)
-        return self._window[base + _AT_LENGTH] >= _REMOVED
+        return self.window[base + _AT_LENGTH] >= _REMOVED
 
     def find(self, ski, after=-1):
         """The number of the first certificate with this SKI (bytes-like) above number `after`, or -1.
 
         A -1 of a store that is not `verified` may mean a damaged index: `verify` before reporting it.
         """
-        number = self.find_entry(ski, after)
-        while number >= 0 and self._window[self._base + _AT_LENGTH] >= _REMOVED:
-            number = self.find_entry(ski, number)
+        number = self.find_ski(ski, 0, len(ski), after)
+        while number >= 0 and self.window[self.found_at + _AT_LENGTH] >= _REMOVED:
+            number = self.find_ski(ski, 0, len(ski), number)
         return number
 
-    def find_entry(self, ski, after=-1):
-        """As `find`, but also finds what hides the certificates of a store below."""
-        return self._find_ski(ski, 0, len(ski), after)
-
-    def _find_ski(self, buf, start, size, after):
-        # find_entry of buf[start : start + size], for no slice of it is needed.
+    def find_ski(self, buf, start, size, after=-1):
+        """As `find` for the SKI buf[start : start + size], but also finds what hides the certificates of a
+        store below."""
         low = 0
         high = self._count
         while low < high:
@@ -242,29 +237,13 @@ class Blob:
 
     def _compare_ski(self, number, buf, start, size):
         # Below, equal to or above 0 as the entry's SKI is to the wanted one: by bytes, then by length.
-        self._base = base = self._load(_HEADER_LENGTH + number * self._entry_size, self._entry_size)
-        window = self._window
+        self.found_at = base = self._load(_HEADER_LENGTH + number * self._entry_size, self._entry_size)
+        window = self.window
         for i in range(self._entry_size - _ENTRY_EXTRA):
             difference = window[base + _ENTRY_HEAD + i] - (buf[start + i] if i < size else 0)
             if difference:
                 return difference
         return (window[base + _AT_LENGTH] & 0x7F) - size
-
-    def hides(self, buf, start, size):
-        """Whether an entry here hides the certificates with the SKI buf[start : start + size] below."""
-        number = self._find_ski(buf, start, size, -1)
-        while number >= 0:
-            if self._window[self._base + _AT_LENGTH] >= _REMOVED:
-                return True
-            number = self._find_ski(buf, start, size, number)
-        return False
-
-    def is_found_hidden(self, above):
-        """Whether `above`, a CertStore or None, hides what `find_subject` has just found here."""
-        base = self._base
-        return above is not None and above.hides(
-            self._window, base + _ENTRY_HEAD, self._window[base + _AT_LENGTH] & 0x7F
-        )
 
     def by_subject(self):
         """Yields the number of every entry in the order of their subject hashes."""
@@ -277,7 +256,7 @@ class Blob:
         Equal hashes do not make equal names: compare those with `names.same_name`. -1 as of `find`.
         """
         number = self._find_subject(hash4, after)
-        while number >= 0 and self._window[self._base + _AT_LENGTH] >= _REMOVED:
+        while number >= 0 and self.window[self.found_at + _AT_LENGTH] >= _REMOVED:
             number = self._find_subject(hash4, number)
         return number
 
@@ -302,15 +281,15 @@ class Blob:
         """The number that the subject index has at this position."""
         at = _HEADER_LENGTH + self._count * self._entry_size + position * _SUBJECT_ENTRY
         base = self._load(at, _SUBJECT_ENTRY)
-        number = self._window[base] | self._window[base + 1] << 8
+        number = self.window[base] | self.window[base + 1] << 8
         if number >= self._count:
             raise CorruptStore("store-index", "subject entry %d" % position)
         return number
 
     def _compare_hash(self, number, hash4):
-        self._base = base = self._load(_HEADER_LENGTH + number * self._entry_size, _ENTRY_HEAD)
+        self.found_at = base = self._load(_HEADER_LENGTH + number * self._entry_size, _ENTRY_HEAD)
         for i in range(4):
-            difference = self._window[base + i] - hash4[i]
+            difference = self.window[base + i] - hash4[i]
             if difference:
                 return difference
         return 0
@@ -324,10 +303,10 @@ class Blob:
         # Finds the record: window[_offset:_stop] in memory, or the same of the file.
         at = self._at(number) + self._entry_size - 3
         base = self._load(at, 3)
-        self._offset = _u24(self._window, base)
+        self._offset = _u24(self.window, base)
         if number + 1 < self._count:
             base = self._load(at + self._entry_size, 3)
-            self._stop = _u24(self._window, base)
+            self._stop = _u24(self.window, base)
         else:
             self._stop = self.identities_at
         if (
@@ -349,12 +328,12 @@ class Blob:
     def entry(self, number):
         """What a record's checksum covers of its index entry: subject hash, length of the SKI, SKI; bytes."""
         base = self._load(self._at(number), self._entry_size)
-        size = self._window[base + _AT_LENGTH] & 0x7F
+        size = self.window[base + _AT_LENGTH] & 0x7F
         stop = base + _ENTRY_HEAD + size
         # A longer SKI, or one that is not padded with zeros, would not be found.
-        if size > self._entry_size - _ENTRY_EXTRA or any(self._window[stop : base + self._entry_size - 3]):
+        if size > self._entry_size - _ENTRY_EXTRA or any(self.window[stop : base + self._entry_size - 3]):
             raise CorruptStore("store-index", "SKI entry %d" % number)
-        return bytes(self._window[base:stop])
+        return bytes(self.window[base:stop])
 
     def record(self, number):
         """A record with its checksum, checked: a memoryview of the source, or of a fresh buffer."""
@@ -432,9 +411,12 @@ def is_store(path):
         return True
     if not is_file(path + _JOURNAL):
         return False
-    from .journal import counts
+    return _journal().counts(path + _JOURNAL)
 
-    return counts(path + _JOURNAL)
+
+def _journal():
+    # Whether an update counts decides what is trusted: without its reader there is no store here.
+    return part("certstore.journal", "certstore-edit")
 
 
 def is_file(path):

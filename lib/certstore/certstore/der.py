@@ -1,4 +1,4 @@
-"""A bounded cursor over DER, and a writer for one element (ITU-T X.690, sections 8 and 10).
+"""A bounded cursor over DER (ITU-T X.690, sections 8 and 10).
 
 Accepted: definite lengths in their shortest form that the buffer holds, tag numbers below 31.
 Not checked here: the values of any type, the order inside SET OF.
@@ -74,6 +74,12 @@ class Der:
         if tag is not None and self.tag != tag:
             raise _refusal("der-tag", self.at, self.tag, _tag(tag))
 
+    def only(self, tag):
+        """Go into the element with this identifier octet, which must be the one left at this level."""
+        self.expect(tag)
+        self.finish()
+        return self.enter()
+
     def optional(self, tag):
         """Step to the next element if it has this identifier octet; tells whether it had."""
         if self.pos < self.end and self.buf[self.pos] == tag:
@@ -133,49 +139,6 @@ class Der:
         if value != 0 and value != 255:
             raise _refusal("der-value", self.at, None, "a BOOLEAN of 0 or 255")
         return value == 255
-
-
-def encode(tag, *parts):
-    """One element: identifier octet, shortest length, then the parts one after another."""
-    length = 0
-    for part in parts:
-        length += len(part)
-    if length < 128:
-        header = bytes((tag, length))
-    elif length < 256:
-        header = bytes((tag, 0x81, length))
-    elif length < 65536:
-        header = bytes((tag, 0x82, length >> 8, length & 255))
-    else:
-        header = bytes((tag, 0x83, length >> 16, length >> 8 & 255, length & 255))
-    out = bytearray(len(header) + length)
-    out[: len(header)] = header
-    at = len(header)
-    for part in parts:
-        out[at : at + len(part)] = part
-        at += len(part)
-    return bytes(out)
-
-
-def dotted(content):
-    """The content of an OBJECT IDENTIFIER as text: "2.5.4.3" (X.690 8.19)."""
-    if len(content) == 0 or content[len(content) - 1] > 127:
-        raise FormatError("der-value", None, "an OBJECT IDENTIFIER")
-    arcs = []
-    arc = 0
-    starts = True
-    for byte in content:
-        if starts and byte == 0x80:
-            raise FormatError("der-value", None, "an OBJECT IDENTIFIER")
-        arc = arc << 7 | byte & 127
-        starts = byte < 128
-        if starts:
-            if not arcs:
-                arcs.append(str(min(arc // 40, 2)))
-                arc -= 40 * min(arc // 40, 2)
-            arcs.append(str(arc))
-            arc = 0
-    return ".".join(arcs)
 
 
 def _tag(tag):

@@ -30,20 +30,7 @@ is_weak_accepted = False
 class EntropyError(SecureSocketError):
     """There is no randomness to make handshakes, keys or salts of."""
 
-    codes = (
-        (
-            "entropy-absent",
-            _EIO,
-            "this device has no random source",
-            "use a firmware with os.urandom",
-        ),
-        (
-            "entropy-weak",
-            _EIO,
-            "this device's random source does not work: it repeats itself",
-            "make no connection and no key on it; in tests and emulators: securesocket.accept_weak_entropy()",
-        ),
-    )
+    numbers = ((_EIO, None),)
 
 
 def check():

@@ -1,6 +1,55 @@
-"""Host names and IP addresses: compared with those of certificates (RFC 9525), and as text."""
+"""Host names and IP addresses, compared with those of certificates (RFC 9525)."""
 
-import binascii
+from .compat import const
+from .subjects import Attributes
+
+_SEQUENCE = const(0x30)
+_SAN = const(17)
+_DNS_NAME = const(0x82)
+_IP_ADDRESS = const(0x87)
+_COMMON_NAME = b"\x55\x04\x03"
+
+
+def covers(certificate, host):
+    """Whether a Certificate is for `host`, a DNS name or an IP address as text (RFC 9525).
+
+    As mbedTLS decides it: alternative names if there are any, else the common names; ASCII
+    case aside; a "*" stands for the whole first label. Stricter in one point: for an IP address
+    only iPAddress names count, or an equal common name.
+    """
+    address = parse_ip(host)
+    names = alternative_names(certificate, _DNS_NAME if address is None else _IP_ADDRESS)
+    if names is None:
+        names = common_names(certificate.subject)
+    elif address is not None:
+        return address in names
+    for name in names:
+        if matches(name, host, wildcard=address is None):
+            return True
+    return False
+
+
+def common_names(name):
+    """The contents of every commonName, first to last, for comparing with a host name."""
+    walk = Attributes(name)
+    values = []
+    while walk.step():
+        if walk.type() == _COMMON_NAME:
+            values.append(walk.content())
+    return values
+
+
+def alternative_names(certificate, tag):
+    """The contents of all GeneralNames with this tag (RFC 5280 4.2.1.6); None without the extension."""
+    walk = certificate.extension(_SAN)
+    if walk is None:
+        return None
+    walk.only(_SEQUENCE)
+    found = []
+    while walk.next():
+        if walk.tag == tag:
+            found.append(walk.content())
+    return found
 
 
 def matches(pattern, host, wildcard=True):
@@ -87,23 +136,3 @@ def _all_in(text, alphabet):
         if character not in alphabet:
             return False
     return len(text) > 0
-
-
-def format_ip(address):
-    """4 or 16 bytes as text, an IPv6 address as RFC 5952 writes it; any other length as #hex."""
-    if len(address) == 4:
-        return ".".join([str(byte) for byte in address])
-    if len(address) != 16:
-        return "#" + binascii.hexlify(address).decode()
-    groups = [address[i] << 8 | address[i + 1] for i in range(0, 16, 2)]
-    best = longest = 0
-    for i in range(8):
-        run = 0
-        while i + run < 8 and groups[i + run] == 0:
-            run += 1
-        if run > longest:
-            best, longest = i, run
-    text = ["%x" % group for group in groups]
-    if longest < 2:
-        return ":".join(text)
-    return ":".join(text[:best]) + "::" + ":".join(text[best + longest :])

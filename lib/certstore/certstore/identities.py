@@ -6,13 +6,13 @@ their bytes. No error and no repr carries a byte of a key or a password.
 
 import binascii
 
-from . import keys, layout, pbes2, pkcs8
+from . import keys, pbes2, pkcs8
 from .certificate import Certificate
 from .compat import const
-from .errors import BadPassword, CorruptStore, FormatError, NotFound, StoreError
-from .names import LIMIT, common_name, escape, format_name, same_name
+from .errors import BadPassword, CorruptStore, FormatError, NotFound, StoreError, part
+from .names import LIMIT, common_name, escape, format_name
 from .pem import ders
-from .writer import Entries
+from .subjects import same_name
 
 _KIND = const(0x10)
 # Kind, length of the label, number of certificates, length of the key (2), of the whole record (3).
@@ -21,6 +21,8 @@ _CHECK = const(4)
 _MAX_LABEL = const(64)
 _MAX_CHAIN = const(10)
 _MAX_PART = const(0xFFFF)
+# Of `layout`, as in `blob`.
+_GOOD_CRC = const(0x2144DF1C)
 
 
 class Stored:
@@ -74,9 +76,9 @@ class Stored:
         label = self.label.encode() if isinstance(self.label, str) else b""
         if not 1 <= len(label) <= _MAX_LABEL:
             raise StoreError("identity-label", "%d bytes" % len(label))
-        for part in [self.key] + self.chain:
-            if len(part) > _MAX_PART:
-                raise StoreError("store-size", "a part of %d bytes" % len(part))
+        for piece in [self.key] + self.chain:
+            if len(piece) > _MAX_PART:
+                raise StoreError("store-size", "a part of %d bytes" % len(piece))
         parts = [label, self.key]
         for der in self.chain:
             parts += (len(der).to_bytes(2, "little"), der)
@@ -108,7 +110,7 @@ def raw(store):
         if size < _HEAD + _CHECK or at + size > store.size:
             raise _damaged(number)
         made = bytes(store.copy(at, size))
-        if binascii.crc32(made) != layout.GOOD_CRC:
+        if binascii.crc32(made) != _GOOD_CRC:
             raise _damaged(number)
         if made[0] != _KIND:
             raise StoreError("store-version", "identity %d of kind %d" % (number, made[0]))
@@ -201,15 +203,11 @@ def remove(store, query):
 
 
 def _refresh(store):
-    from .update import refresh
-
-    refresh(store)
+    part("certstore.update", "certstore-edit").refresh(store)
 
 
 def _write(store, made):
-    from .update import rewrite
-
-    rewrite(store, Entries([]), None, made)
+    part("certstore.update", "certstore-edit").rewrite_identities(store, made)
 
 
 def united(first, second):

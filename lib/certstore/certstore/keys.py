@@ -6,8 +6,9 @@ here. No error carries a byte of a key. Keys are checked for their structure, no
 """
 
 from . import pem
+from .asn1 import dotted, encode
 from .compat import const
-from .der import Der, dotted, encode
+from .der import Der
 from .errors import BadPassword, FormatError
 from .spki import EC_OID, RSA_OID, curve_name, positive, rsa_numbers
 

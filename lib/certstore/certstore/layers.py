@@ -4,13 +4,25 @@ identities, and what hides certificates of the store below, also of a later vers
 
 from .blob import is_store
 from .compat import const
-from .errors import NotFound, StoreError
+from .errors import NotFound, StoreError, part
 from .store import CertStore
 
 # Of `layout`, as in `blob`.
 _AT_LENGTH = const(4)
 _ENTRY_HEAD = const(5)
 _NOTHING = const(4)
+
+_IDENTITY = "certstore-identity"
+
+
+def hides_ski(store, buf, start, size):
+    """Whether an entry of a CertStore hides the certificates with the SKI buf[start : start + size] below."""
+    number = store.find_ski(buf, start, size)
+    while number >= 0:
+        if store.is_removed(number):
+            return True
+        number = store.find_ski(buf, start, size, number)
+    return False
 
 
 class LayeredStore:
@@ -36,9 +48,8 @@ class LayeredStore:
             self.changes.verify()
 
     def __repr__(self):
-        from .show import describe
-
-        return "<LayeredStore %s>" % describe(self)
+        show = part("certstore.show")
+        return "<LayeredStore%s>" % (show and " " + show.describe(self) or "")
 
     def close(self):
         self.base.close()
@@ -83,7 +94,14 @@ class LayeredStore:
                 yield above + number
 
     def _hides(self, ski):
-        return self.changes is not None and self.changes.hides(ski, 0, len(ski))
+        return self.changes is not None and hides_ski(self.changes, ski, 0, len(ski))
+
+    def _hides_found(self):
+        # Whether the changes hide what find_subject has just found in the base; it is not copied.
+        if self.changes is None:
+            return False
+        window, at = self.base.window, self.base.found_at
+        return hides_ski(self.changes, window, at + _ENTRY_HEAD, window[at + _AT_LENGTH] & 0x7F)
 
     def is_removed(self, number):
         """Whether this entry is no certificate that counts here."""
@@ -110,7 +128,7 @@ class LayeredStore:
             if number >= 0:
                 return number
         number = self.base.find_subject(hash4, max(after - above, -1))
-        while number >= 0 and self.base.is_found_hidden(self.changes):
+        while number >= 0 and self._hides_found():
             number = self.base.find_subject(hash4, number)
         return -1 if number < 0 else above + number
 
@@ -250,9 +268,7 @@ class LayeredStore:
 
     def unlock(self, password, query=None, max_iterations=None):
         """As CertStore.unlock, of both."""
-        from .identities import unlock
-
-        return unlock(self._stores(), password, query, max_iterations)
+        return part("certstore.identities", _IDENTITY).unlock(self._stores(), password, query, max_iterations)
 
     def lock(self):
         """Overwrite and forget decrypted keys."""
@@ -261,6 +277,4 @@ class LayeredStore:
 
     def private_identity(self, query):
         """As CertStore.private_identity, of both."""
-        from .identities import private
-
-        return private(self._stores(), query)
+        return part("certstore.identities", _IDENTITY).private(self._stores(), query)

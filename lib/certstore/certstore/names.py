@@ -1,24 +1,20 @@
-"""X.501 names: as RFC 4514 text that is safe to print, compared, and hashed for the store's index.
+"""X.501 names as RFC 4514 text that is safe to print; `subjects` compares them.
 
 A name from a peer is the peer's text. What could move the cursor, reorder or hide characters is
 escaped, and no text returned here is longer than its limit.
 """
 
 import binascii
-import hashlib
 
+from .asn1 import dotted
 from .compat import const
-from .der import Der, dotted
+from .subjects import Attributes
 
 # Names of attackers are as long as attackers like; a line of a terminal is not.
 LIMIT = const(128)
 _ELLIPSIS = "..."
 
-_OID = const(0x06)
-_SEQUENCE = const(0x30)
-_SET = const(0x31)
 _UTF8 = const(0x0C)
-_PRINTABLE = const(0x13)
 _TELETEX = const(0x14)
 _UNIVERSAL = const(0x1C)
 _BMP = const(0x1E)
@@ -30,7 +26,7 @@ _COMMON_NAME = b"\x55\x04\x03"
 
 # RFC 4514 section 3, and the two that certificates use all the time.
 _SHORT_NAMES = (
-    (_COMMON_NAME, "CN"),
+    (b"\x55\x04\x03", "CN"),
     (b"\x55\x04\x0a", "O"),
     (b"\x55\x04\x0b", "OU"),
     (b"\x55\x04\x06", "C"),
@@ -76,7 +72,7 @@ def format_name(name, limit=LIMIT):
 
     Attribute types without a short name and values that are no text appear as #hex (section 2.4).
     """
-    walk = _Attributes(name)
+    walk = Attributes(name)
     rdns = []
     while walk.step():
         if not walk.merged:
@@ -96,7 +92,7 @@ def format_name(name, limit=LIMIT):
 
 def common_name(name, limit=LIMIT):
     """The most specific commonName of a DER Name, safe to print, or None."""
-    walk = _Attributes(name)
+    walk = Attributes(name)
     tag = -1
     while walk.step():
         if walk.type() == _COMMON_NAME:
@@ -107,16 +103,6 @@ def common_name(name, limit=LIMIT):
     return _cut(_joined(_points(tag, value), limit), limit)
 
 
-def common_names(name):
-    """The contents of every commonName, first to last, for comparing with a host name."""
-    walk = _Attributes(name)
-    values = []
-    while walk.step():
-        if walk.type() == _COMMON_NAME:
-            values.append(walk.content())
-    return values
-
-
 def escape(text, limit=LIMIT):
     r"""Foreign text made safe to print: unsafe characters as \xx or \u{x}, at most `limit` long.
 
@@ -124,97 +110,6 @@ def escape(text, limit=LIMIT):
     """
     points = map(ord, text) if isinstance(text, str) else _utf8_points(text)
     return _cut(_joined(points, limit), limit)
-
-
-def same_name(a, b):
-    """Whether two DER Names are equal as mbedTLS compares them (x509_name_cmp).
-
-    The same attributes in the same RDNs and order. PrintableString and UTF8String count as one
-    type, compared without ASCII case; values of any other type need the same type and bytes.
-    """
-    left = _Attributes(a)
-    right = _Attributes(b)
-    while left.step():
-        if not right.step() or left.merged != right.merged or left.type() != right.type():
-            return False
-        kind = _kind(left.tag)
-        length = left.stop - left.start
-        if kind != _kind(right.tag) or length != right.stop - right.start:
-            return False
-        for i in range(length):
-            x = a[left.start + i]
-            y = b[right.start + i]
-            if x != y and not (kind == _UTF8 and x ^ y == 32 and 97 <= x | 32 <= 122):
-                return False
-    return not right.step()
-
-
-def subject_hash(name):
-    """Four bytes, equal for names that `same_name` calls equal: the key of the subject index.
-
-    The first four of the SHA-256 over, for each attribute: 1 if it continues the RDN before it,
-    else 0; its type, as an OID with header; the value's tag, 0x0C also for PrintableString; the
-    value's length in 4 bytes, big-endian; the value, for tag 0x0C in ASCII lower case.
-    """
-    digest = hashlib.sha256()
-    walk = _Attributes(name)
-    while walk.step():
-        kind = _kind(walk.tag)
-        value = walk.content()
-        digest.update(b"\x01" if walk.merged else b"\x00")
-        digest.update(walk.buf[walk.type_at : walk.type_stop])
-        digest.update(bytes((kind,)))
-        digest.update(len(value).to_bytes(4, "big"))
-        digest.update(bytes(value).lower() if kind == _UTF8 else value)
-    return digest.digest()[:4]
-
-
-class _Attributes(Der):
-    """Walks the attributes of a DER Name (RFC 5280 4.1.2.4), first to last.
-
-    After `step` the cursor is on the value; `merged` tells that it shares the RDN of the one
-    before, `rdn` is that RDN's offset, buf[type_at:type_stop] the type, an OID with its header.
-    """
-
-    def __init__(self, name):
-        super().__init__(name)
-        self.expect(_SEQUENCE)
-        self.finish()
-        self.enter()
-        self._top = self.end
-        self.rewind(self.pos)
-
-    def rewind(self, rdn):
-        self.pos = rdn
-        self.end = self._top
-        self.rdn = -1
-        self.merged = False
-
-    def step(self):
-        self.merged = self.rdn >= 0 and not self.done()
-        if not self.merged:
-            self.end = self._top
-            if self.done():
-                return False
-            self.rdn = self.pos
-            self.expect(_SET)
-            self.enter()
-        self.expect(_SEQUENCE)
-        outer = self.enter()
-        self.expect(_OID)
-        self.type_at = self.at
-        self.type_start = self.start
-        self.type_stop = self.stop
-        self.expect()
-        self.leave(outer)
-        return True
-
-    def type(self):
-        return self.buf[self.type_start : self.type_stop]
-
-
-def _kind(tag):
-    return _UTF8 if tag == _PRINTABLE else tag
 
 
 def _attribute_text(walk, limit):

@@ -5,8 +5,8 @@ from binascii import unhexlify
 from . import packed
 from .certificate import Certificate
 from .compat import const
+from .dates import date
 from .layout import RECORD_CHECK
-from .times import date
 from .words import FRAMES, LENGTHS, STARTS, TEXT
 
 _MAX_RUN = const(96)

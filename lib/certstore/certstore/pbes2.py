@@ -13,8 +13,10 @@ hashlib, cryptolib and `cryptography` keep inside.
 
 import hashlib
 
-from .compat import ON_DEVICE, aes_cbc, const, pbkdf2_hmac
-from .der import Der, dotted, encode
+from .asn1 import dotted, encode
+from .ciphers import aes_cbc, pbkdf2_hmac
+from .compat import ON_DEVICE, const
+from .der import Der
 from .errors import BadPassword, FormatError
 
 _INTEGER = const(0x02)

@@ -3,8 +3,9 @@
 The way back is `keys.private_key`.
 """
 
+from .asn1 import encode
 from .compat import const
-from .der import Der, encode
+from .der import Der
 from .errors import FormatError
 from .spki import EC_OID, RSA_OID
 

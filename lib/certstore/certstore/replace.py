@@ -7,9 +7,9 @@ Not verified: who else has the key. With one key in many devices, whoever opens 
 
 import hashlib
 
-from . import journal, times
-from .compat import const, same, unix_time
-from .errors import StoreError
+from . import dates, journal
+from .compat import const, unix_time
+from .errors import StoreError, part
 from .layout import CHUNK, STAGED
 from .store import CertStore
 from .writer import Entries, Writer
@@ -34,7 +34,7 @@ def replace(store, path, tag_key, source, older):
     staged = path + STAGED
     try:
         found = _stage(source, staged, TAG if tag_key is not None else 0)
-        if tag_key is not None and not same(found, _tag_of(staged, tag_key)):
+        if tag_key is not None and not _same(found, _tag_of(staged, tag_key)):
             raise StoreError("store-tag")
         _replace(store, path, staged, older)
     except OSError as error:
@@ -49,15 +49,13 @@ def _replace(store, path, staged, older):
         incoming.verify()
         built = incoming.build_time
         if built < store.build_time and not older:
-            raise StoreError("store-older", times.text(built), "not before " + times.text(store.build_time))
+            raise StoreError("store-older", dates.text(built), "not before " + dates.text(store.build_time))
         now = unix_time()
         if now >= store.build_time and built > now + _DAY_S:
-            raise StoreError("store-future", times.text(built), "not after " + times.text(now))
+            raise StoreError("store-future", dates.text(built), "not after " + dates.text(now))
         kept = store.identity_records()
         if incoming.identity_count:
-            from .identities import united
-
-            kept = united(incoming, store)
+            kept = part("certstore.identities", "certstore-identity").united(incoming, store)
         journal.write(path, Writer(incoming, Entries([]), built, kept))
         if incoming.identity_count:
             # Their labels may be those of other keys from now on.
@@ -97,6 +95,16 @@ def _chunks(source):
     view = memoryview(source)
     for at in range(0, len(view), CHUNK):
         yield view[at : at + CHUNK]
+
+
+def _same(a, b):
+    """Whether two secrets (bytes-like) are equal, in a time that tells nothing of where they differ."""
+    if len(a) != len(b):
+        return False
+    difference = 0
+    for i in range(len(a)):
+        difference |= a[i] ^ b[i]
+    return difference == 0
 
 
 def _tag_of(path, key):

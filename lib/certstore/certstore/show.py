@@ -1,8 +1,8 @@
 """How stores and certificates look at a REPL."""
 
+from .dates import text
 from .errors import SecureSocketError
 from .names import format_name
-from .times import text
 
 
 def describe(store):

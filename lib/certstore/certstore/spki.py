@@ -1,11 +1,11 @@
 """Public keys: the subjectPublicKeyInfo of a certificate (RFC 5280 4.1.2.7, RFC 3279, RFC 5480)."""
 
+from .asn1 import dotted
 from .compat import const
-from .der import Der, dotted
+from .der import Der
 from .errors import FormatError
 
 _INTEGER = const(0x02)
-_BIT_STRING = const(0x03)
 _OID = const(0x06)
 _SEQUENCE = const(0x30)
 
@@ -34,17 +34,6 @@ def key_type(info):
     return "EC" if oid == EC_OID else dotted(oid)
 
 
-def public_key(info):
-    """The BIT STRING's content: a PKCS#1 RSAPublicKey for RSA, a point (SEC 1 2.3.3) for EC."""
-    walk = _enter(info)
-    walk.expect(_SEQUENCE)
-    walk.expect(_BIT_STRING)
-    walk.finish()
-    if walk.start == walk.stop or info[walk.start] != 0:
-        raise FormatError("certificate", "a public key of odd bits")
-    return info[walk.start + 1 : walk.stop]
-
-
 def curve(info):
     """An EC key's curve: its name, its dotted OID, or "explicit"; None for other keys."""
     walk = _algorithm(info)
@@ -61,11 +50,12 @@ def curve_name(oid):
     return dotted(oid)
 
 
-def key_bits(info):
-    """Bits of an RSA modulus or of an EC curve's field; None for other keys."""
+def key_bits(certificate):
+    """Bits of an RSA modulus or of an EC curve's field, of a Certificate's key; None for other keys."""
+    info = certificate.public_key_info
     kind = key_type(info)
     if kind == "RSA":
-        modulus = rsa_numbers(public_key(info))[0]
+        modulus = rsa_numbers(certificate.public_key)[0]
         bits = 8 * len(modulus)
         first = modulus[0]
         while first < 128:
@@ -79,18 +69,16 @@ def key_bits(info):
         if name == named:
             return bits
     # Of a curve unknown here, the coordinates tell the field's size to the byte.
-    point = public_key(info)
-    if len(point) == 0:
+    key = certificate.public_key
+    if len(key) == 0:
         return 0
-    return 8 * (len(point) - 1 if point[0] in (2, 3) else (len(point) - 1) // 2)
+    return 8 * (len(key) - 1 if key[0] in (2, 3) else (len(key) - 1) // 2)
 
 
 def rsa_numbers(public_key):
     """Modulus and public exponent of a PKCS#1 RSAPublicKey (RFC 8017 A.1.1): big-endian, no leading zero."""
     walk = Der(public_key)
-    walk.expect(_SEQUENCE)
-    walk.finish()
-    walk.enter()
+    walk.only(_SEQUENCE)
     modulus = positive(walk)
     exponent = positive(walk)
     walk.finish()
@@ -111,17 +99,10 @@ def positive(walk):
     return buf[start : walk.stop]
 
 
-def _enter(info):
-    walk = Der(info)
-    walk.expect(_SEQUENCE)
-    walk.finish()
-    walk.enter()
-    return walk
-
-
 def _algorithm(info):
     # A cursor on the algorithm's OID, before its parameters.
-    walk = _enter(info)
+    walk = Der(info)
+    walk.only(_SEQUENCE)
     walk.expect(_SEQUENCE)
     walk.enter()
     walk.expect(_OID)

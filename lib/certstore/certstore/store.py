@@ -5,10 +5,15 @@
 
 from .blob import Blob
 from .compat import const
+from .errors import StoreError, part
 
 # Kinds of certificates: one that may issue others, and one that stands for itself only.
 ANCHOR = const(1)
 EXACT = const(2)
+
+# What installs the rest.
+_EDIT = const("certstore-edit")
+_IDENTITY = const("certstore-identity")
 
 
 class CertStore(Blob):
@@ -35,9 +40,8 @@ class CertStore(Blob):
         self.open(source)
 
     def __repr__(self):
-        from .show import describe
-
-        return "<CertStore %s>" % describe(self)
+        show = part("certstore.show")
+        return "<CertStore%s>" % (show and " " + show.describe(self) or "")
 
     def close(self):
         """Close the file, if there is one, and forget decrypted keys."""
@@ -50,21 +54,15 @@ class CertStore(Blob):
         """Add the certificates in `data`, PEM or DER; returns how many were not there yet. As every change
         of a store, it is written at once or not at all, and leaves the build time. Raises FormatError,
         StoreError."""
-        from .update import add
-
-        return add(self, data)
+        return part("certstore.update", _EDIT).add(self, data)
 
     def remove(self, ski):
         """Remove every certificate with this SKI; returns how many. Raises NotFound, StoreError."""
-        from .update import remove
-
-        return remove(self, ski)
+        return part("certstore.update", _EDIT).remove(self, ski)
 
     def merge(self, other):
         """Add every certificate of another store; returns how many were not there yet."""
-        from .update import merge
-
-        return merge(self, other)
+        return part("certstore.update", _EDIT).merge(self, other)
 
     def replace(self, source, older=False):
         """Take the store in `source`: bytes-like, a path, or a stream with readinto; identities stay.
@@ -73,36 +71,27 @@ class CertStore(Blob):
         With a tag_key it must end in its tag (`replace.tag`). Raises StoreError "store-tag", "store-older",
         "store-future", and what reading a store raises.
         """
-        from .errors import StoreError
-        from .replace import replace
-
         if self.path is None:
             raise StoreError("store-read-only")
         # It may have been closed, or changed through another CertStore.
         self.open(self.path)
-        replace(self, self.path, self.tag_key, source, older)
+        part("certstore.replace", _EDIT).replace(self, self.path, self.tag_key, source, older)
         self.open(self.path)
 
     def identity(self, number):
         """Identity number 0 to identity_count - 1, an identities.Stored. Raises NotFound, CorruptStore."""
-        from .identities import stored
-
-        return stored(self, number)
+        return part("certstore.identities", _IDENTITY).stored(self, number)
 
     def identity_records(self):
         """The bytes of every identity, checked."""
         if not self.identity_count and self.identities_at == self.size:
             return []
-        from .identities import raw
-
-        return raw(self)
+        return part("certstore.identities", _IDENTITY).raw(self)
 
     def find_identity(self, query):
         """The number of the identity with this label, subject or SKI. Raises NotFound, StoreError
         "identity-many"."""
-        from .identities import find
-
-        return find(self, query)
+        return part("certstore.identities", _IDENTITY).find(self, query)
 
     def add_identity(self, label, chain, key, *, password=None, plain=False, key_password=None):
         """Store a certificate chain and its private key, encrypted under `password` unless `plain`.
@@ -110,33 +99,25 @@ class CertStore(Blob):
         chain, key: PEM or DER, chain a list of DER too, in any order; key_password: opens `key`, if it is
         encrypted. Returns whether the order was repaired. Raises FormatError, StoreError, BadPassword.
         """
-        from .identities import add
-
-        return add(self, label, chain, key, password, plain, key_password)
+        return part("certstore.identities", _IDENTITY).add(
+            self, label, chain, key, password, plain, key_password
+        )
 
     def remove_identity(self, query):
         """Remove the identity that `find_identity` finds."""
-        from .identities import remove
-
-        remove(self, query)
+        part("certstore.identities", _IDENTITY).remove(self, query)
 
     def unlock(self, password, query=None, max_iterations=None):
         """Decrypt the private keys that `password` opens, or the one of an identity; they stay in RAM until
         `lock`. Returns how many. Raises BadPassword if it opens none, NotFound."""
-        from .identities import unlock
-
-        return unlock((self,), password, query, max_iterations)
+        return part("certstore.identities", _IDENTITY).unlock((self,), password, query, max_iterations)
 
     def lock(self):
         """Overwrite and forget decrypted keys."""
         if self.keys:
-            from .identities import lock
-
-            lock(self)
+            part("certstore.identities", _IDENTITY).lock(self)
 
     def private_identity(self, query):
         """(chain, key) of an identity: DER certificates, and the key as PKCS#1 or SEC 1 in DER. Raises
         StoreError "identity-locked", NotFound."""
-        from .identities import private
-
-        return private((self,), query)
+        return part("certstore.identities", _IDENTITY).private((self,), query)

@@ -2,8 +2,14 @@
 
 import hashlib
 
-from . import layout
-from .errors import CorruptStore
+from .compat import const
+from .errors import CorruptStore, part
+
+# Those of `layout`, as in `blob`.
+_CHUNK = const(256)
+_ENTRY_HEAD = const(5)
+_HEADER_LENGTH = const(96)
+_MAX_SKI_WIDTH = const(64)
 
 
 def verify(store):
@@ -13,17 +19,15 @@ def verify(store):
     _records(store)
     _subjects(store)
     if store.identity_count or store.identities_at != store.size:
-        from .identities import verify_identities
-
-        verify_identities(store)
+        part("certstore.identities", "certstore-identity").verify_identities(store)
 
 
 def digest(read, size):
     """SHA-256 of what is behind the header of a blob of `size` bytes; read(at, view) reads from it."""
     found = hashlib.sha256()
-    buffer = memoryview(bytearray(layout.CHUNK))
-    for at in range(layout.HEADER_LENGTH, size, layout.CHUNK):
-        view = buffer[: min(layout.CHUNK, size - at)]
+    buffer = memoryview(bytearray(_CHUNK))
+    for at in range(_HEADER_LENGTH, size, _CHUNK):
+        view = buffer[: min(_CHUNK, size - at)]
         read(at, view)
         found.update(view)
     return found.digest()
@@ -53,8 +57,8 @@ def _records(store):
 
 def padded(entry):
     """An index entry's SKI as it is ordered: by bytes, then by length."""
-    ski = entry[layout.ENTRY_HEAD :]
-    return ski + bytes(layout.MAX_SKI_WIDTH - len(ski)) + bytes((len(ski),))
+    ski = entry[_ENTRY_HEAD:]
+    return ski + bytes(_MAX_SKI_WIDTH - len(ski)) + bytes((len(ski),))
 
 
 def _subjects(store):

@@ -2,56 +2,36 @@
 
 __version__ = "0.1.0"
 
-# (module, the public names that it has). Of the modules only `errors` is a name of the package: inside,
-# others are imported as `from .module import name`.
+# (module, the public names that it has, the package that installs it if this one does not). Of the modules
+# only `errors` is a name of the package: inside, others are imported as `from .module import name`.
 _PUBLIC = (
-    ("securesocket.socket", ("SecureSocket",)),
-    ("securesocket.stream", ("SecureStream",)),
-    ("securesocket.context", ("SecureContext",)),
-    ("securesocket.stores", ("default_store",)),
-    ("securesocket.clock", ("set_clock",)),
-    ("securesocket.guide", ("help",)),
-    ("certstore.entropy", ("accept_weak_entropy",)),
-    (
-        "securesocket.errors",
-        (
-            "errors",
-            "BadPassword",
-            "BadSignature",
-            "CertificateError",
-            "ClockError",
-            "ClockNotSet",
-            "ConfigurationError",
-            "CorruptStore",
-            "EntropyError",
-            "Expired",
-            "FormatError",
-            "HandshakeError",
-            "HandshakeTimeout",
-            "HostnameMismatch",
-            "MemoryBudgetError",
-            "NotFound",
-            "NotYetValid",
-            "PinMismatch",
-            "SecureSocketError",
-            "StoreError",
-            "UnknownIssuer",
-            "UnsupportedFeature",
-            "WeakKey",
-        ),
-    ),
+    ("securesocket.socket", "SecureSocket", None),
+    ("securesocket.stream", "SecureStream", None),
+    ("securesocket.context", "SecureContext", None),
+    ("securesocket.stores", "default_store", None),
+    ("securesocket.clock", "set_clock ClockError", "securesocket-clock"),
+    ("securesocket.guide", "help", "securesocket-explain"),
+    ("certstore.entropy", "accept_weak_entropy", None),
 )
 
 
 def __getattr__(name):
     import sys
 
+    from certstore.errors import part
+
     known = globals()
-    for module, names in _PUBLIC:
-        if name in names:
-            __import__(module)
-            loaded = sys.modules[module]
-            known[name] = loaded if name == "errors" else getattr(loaded, name)
+    for module, names, package in _PUBLIC:
+        if name in names.split():
+            known[name] = getattr(part(module, package), name)
+            break
+    else:
+        # All else that begins with a capital is an error.
+        if name == "errors" or "A" <= name[:1] <= "Z":
+            errors = part("securesocket.errors", "securesocket")
+            value = errors if name == "errors" else getattr(errors, name, None)
+            if value is not None:
+                known[name] = value
     if sys.implementation.name == "micropython":
         # Its tab completion asks for every word that it knows, and shows those that are there: no import may
         # leave its module behind. How many names there are tells whether one did.
@@ -70,4 +50,7 @@ def __getattr__(name):
 
 def __dir__():
     # CPython asks it.
-    return ["__version__"] + [name for _, names in _PUBLIC for name in names]
+    from . import errors
+
+    names = [name for _, names, _ in _PUBLIC for name in names.split()]
+    return ["__version__", "errors"] + names + [name for name in dir(errors) if "A" <= name[0] <= "Z"]

@@ -13,8 +13,9 @@ Not checked: who answered, and how exact the server is. The clock has whole seco
 """
 
 from certstore.compat import const, unix_time
+from certstore.dates import date, text
 from certstore.errors import SecureSocketError
-from certstore.times import date, of_date, text
+from certstore.times import of_date
 
 # 2026-10-18, the day of the roots that this version is made with: no clock was right before.
 _MADE = const(1792281600)
@@ -40,6 +41,25 @@ _POLLIN = const(1)
 _EAGAIN = const(11)
 
 
+_EACCES = const(13)
+_EINVAL = const(22)
+_EPROTO = const(71)
+_ETIMEDOUT = const(110)
+_EHOSTUNREACH = const(113)
+
+
+class ClockError(SecureSocketError):
+    """securesocket.set_clock() did not set the clock."""
+
+    numbers = (
+        (_EHOSTUNREACH, "sntp-network"),
+        (_ETIMEDOUT, "sntp-timeout"),
+        (_EACCES, "sntp-refused"),
+        (_EPROTO, "sntp-unset sntp-answer"),
+        (_EINVAL, None),
+    )
+
+
 def set_clock(when=None, *, host="pool.ntp.org", port=123, timeout_ms=5000, force=False):
     """Set the clock to `when`, or to what the time server answers; returns it, in seconds since 1970.
 
@@ -61,8 +81,6 @@ def set_clock(when=None, *, host="pool.ntp.org", port=123, timeout_ms=5000, forc
 
 
 def _error(code, found, expected=None):
-    from .errors import ClockError
-
     return ClockError(code, found=found, expected=expected)
 
 

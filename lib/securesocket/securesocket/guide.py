@@ -4,8 +4,8 @@ import gc
 import sys
 
 from certstore.compat import const, unix_time
+from certstore.dates import text
 from certstore.errors import SecureSocketError
-from certstore.times import text
 
 # A terminal has 80 columns, and wraps what reaches the last.
 _COLUMNS = const(79)

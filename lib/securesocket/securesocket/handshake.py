@@ -6,18 +6,18 @@ handshake; this reader only names what it saw and finds the server's certificate
 
 from certstore.compat import const
 
-# Events of HandshakeReader.receive
-NONE = const(0)
-SERVER_HELLO = const(1)
-CERTIFICATE = const(2)
-ALERT = const(3)
-FINISHED = const(4)
-NOT_TLS = const(5)
-OVERSIZE = const(6)
+# Events of HandshakeReader.receive. engine.tap has some as well: private constants cost no heap.
+_NONE = const(0)
+_SERVER_HELLO = const(1)
+_CERTIFICATE = const(2)
+_ALERT = const(3)
+_FINISHED = const(4)
+_NOT_TLS = const(5)
+_OVERSIZE = const(6)
 
 # RFC 5246 6.2.1 ContentType
 _CHANGE_CIPHER_SPEC = const(20)
-_ALERT = const(21)
+_ALERT_RECORD = const(21)
 _HANDSHAKE = const(22)
 _APPLICATION_DATA = const(23)
 
@@ -35,72 +35,6 @@ MAX_CERTIFICATES = const(10)
 # A ServerHello is 2+32+1+32+2+1 bytes and its extensions; more than this is nobody's.
 _MAX_SERVER_HELLO = const(1024)
 
-_MESSAGES = (
-    (0, "HelloRequest"),
-    (1, "ClientHello"),
-    (2, "ServerHello"),
-    (4, "NewSessionTicket"),
-    (11, "Certificate"),
-    (12, "ServerKeyExchange"),
-    (13, "CertificateRequest"),
-    (14, "ServerHelloDone"),
-    (15, "CertificateVerify"),
-    (16, "ClientKeyExchange"),
-    (20, "Finished"),
-    (22, "CertificateStatus"),
-)
-
-# RFC 5246 7.2, RFC 6066 9, RFC 7301 3.2
-_ALERTS = (
-    (0, "close_notify"),
-    (10, "unexpected_message"),
-    (20, "bad_record_mac"),
-    (21, "decryption_failed"),
-    (22, "record_overflow"),
-    (30, "decompression_failure"),
-    (40, "handshake_failure"),
-    (42, "bad_certificate"),
-    (43, "unsupported_certificate"),
-    (44, "certificate_revoked"),
-    (45, "certificate_expired"),
-    (46, "certificate_unknown"),
-    (47, "illegal_parameter"),
-    (48, "unknown_ca"),
-    (49, "access_denied"),
-    (50, "decode_error"),
-    (51, "decrypt_error"),
-    (70, "protocol_version"),
-    (71, "insufficient_security"),
-    (80, "internal_error"),
-    (86, "inappropriate_fallback"),
-    (90, "user_canceled"),
-    (100, "no_renegotiation"),
-    (109, "missing_extension"),
-    (110, "unsupported_extension"),
-    (112, "unrecognized_name"),
-    (113, "bad_certificate_status_response"),
-    (115, "unknown_psk_identity"),
-    (116, "certificate_required"),
-    (120, "no_application_protocol"),
-)
-
-
-def _name(table, number):
-    for key, name in table:
-        if key == number:
-            return name
-    return str(number)
-
-
-def message_name(number):
-    """Name of a HandshakeType, or its number as text."""
-    return _name(_MESSAGES, number)
-
-
-def alert_name(number):
-    """Name of an AlertDescription, or its number as text."""
-    return _name(_ALERTS, number)
-
 
 class HandshakeReader:
     """Follows one direction of a TLS 1.2 handshake.
@@ -114,7 +48,7 @@ class HandshakeReader:
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
-    event = NONE
+    event = _NONE
     last = -1
     alert = -1
     encrypted = False
@@ -134,9 +68,9 @@ class HandshakeReader:
 
     def receive(self, data, pos, end):
         """Reads data[pos:end] until it is used up or an event is found; returns the new position."""
-        self.event = NONE
+        self.event = _NONE
         self.message = None
-        while pos < end and self.event == NONE:
+        while pos < end and self.event == _NONE:
             if self._header_have < _RECORD_HEADER:
                 self.header[self._header_have] = data[pos]
                 self._header_have += 1
@@ -148,10 +82,10 @@ class HandshakeReader:
             if self.header[0] == _HANDSHAKE and not self.encrypted:
                 used = self._handshake(data, pos, stop) - pos
             else:
-                if self.header[0] == _ALERT and not self.encrypted and stop - pos == self._record_left:
+                if self.header[0] == _ALERT_RECORD and not self.encrypted and stop - pos == self._record_left:
                     # level, description: the last byte names the alert
                     self.alert = data[stop - 1]
-                    self.event = ALERT
+                    self.event = _ALERT
                 used = stop - pos
             pos += used
             self._record_left -= used
@@ -168,7 +102,7 @@ class HandshakeReader:
         header = self.header
         self._record_left = header[3] << 8 | header[4]
         if header[1] != 3 or not _CHANGE_CIPHER_SPEC <= header[0] <= _APPLICATION_DATA:
-            self.event = NOT_TLS
+            self.event = _NOT_TLS
         elif self._message_have:
             self.fragmented = True
         if self._record_left == 0:
@@ -180,13 +114,13 @@ class HandshakeReader:
             self.encrypted = True
         elif self.header[0] == _HANDSHAKE and self.encrypted:
             self.last = 20
-            self.event = FINISHED
+            self.event = _FINISHED
 
     def _handshake(self, data, pos, stop):
         while pos < stop:
             if self._message_have < _MESSAGE_HEADER:
                 pos = self._begin_message(data, pos, stop)
-                if self.event != NONE:
+                if self.event != _NONE:
                     return pos
                 continue
             size = min(stop - pos, self._message_left)
@@ -204,7 +138,7 @@ class HandshakeReader:
                 if wanted:
                     if self._collected is not None:
                         self._collected = None
-                    self.event = SERVER_HELLO if self.last == _HS_SERVER_HELLO else CERTIFICATE
+                    self.event = _SERVER_HELLO if self.last == _HS_SERVER_HELLO else _CERTIFICATE
                     return pos
         return pos
 
@@ -222,7 +156,7 @@ class HandshakeReader:
         if self._message_have == _MESSAGE_HEADER:
             limit = _MAX_SERVER_HELLO if self.last == _HS_SERVER_HELLO else MAX_CERTIFICATE_MESSAGE
             if self._message_left > limit:
-                self.event = OVERSIZE
+                self.event = _OVERSIZE
             elif self._message_left == 0:
                 self._message_have = 0
         return pos

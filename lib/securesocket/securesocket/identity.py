@@ -2,6 +2,29 @@
 
 from certstore import keys, pem
 from certstore.certificate import Certificate
+from certstore.compat import const
+from certstore.errors import NotFound
+
+from .errors import ConfigurationError
+
+# A longer label, subject or SKI does not exist; whoever gives a key here is not told what it was.
+_MAX_QUERY = const(128)
+
+
+def find(value, stores):
+    """(chain, key) for identity=: one in a store, or certificates and key. stores: callable() -> stores."""
+    if isinstance(value, (str, bytes)) and len(value) <= _MAX_QUERY and "-----" not in str(value):
+        return _private_identity(stores(), value)
+    return load(value)
+
+
+def _private_identity(stores, query):
+    for store in stores[:-1]:
+        try:
+            return store.private_identity(query)
+        except NotFound:
+            continue
+    return stores[-1].private_identity(query)
 
 
 def load(value):
@@ -11,8 +34,6 @@ def load(value):
     time into one context, and tls.load_cert_chain does so for each certificate. Raises
     ConfigurationError, FormatError; never with a byte of the key.
     """
-    from .errors import ConfigurationError
-
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise ConfigurationError(
             "identity", found=type(value).__name__, expected="(certificate chain, private key)"

@@ -11,7 +11,7 @@ from certstore.compat import const, has_room
 
 # mbedTLS's own allocations while it verifies one signature come to less than this on every key that its
 # default profile accepts; below it "not signed" may mean "not enough memory to tell".
-VERIFY_HEAP_BYTES = const(8192)
+_VERIFY_HEAP_BYTES = const(8192)
 
 
 class Path:
@@ -19,9 +19,9 @@ class Path:
 
     complete: the server's own certificate was shown; accepted: it is the one the caller has fixed; pinned:
     a key of the path is pinned. leaf: its DER; names[depth]: validity and subject of each, as they follow
-    one another in DER. leaf and names only explain: with less than VERIFY_HEAP_BYTES to spare they are not
+    one another in DER. leaf and names only explain: with less than 8 KB to spare they are not
     kept (None, empty), since the rest of the handshake needs that memory. short_of_heap: mbedTLS had less
-    than VERIFY_HEAP_BYTES when it said no. top_issuer, top_aki: who should have issued the topmost
+    than 8 KB when it said no. top_issuer, top_aki: who should have issued the topmost
     certificate; top_fingerprint: its SHA-256 where it is self-issued and no anchor was offered
     (unanchored), for a message that lets its owner compare it.
     """
@@ -38,7 +38,7 @@ class Path:
 
     def refused(self):
         """mbedTLS is about to say no, its chain still allocated: note whether it had the heap to tell."""
-        self.short_of_heap = not has_room(VERIFY_HEAP_BYTES)
+        self.short_of_heap = not has_room(_VERIFY_HEAP_BYTES)
 
     def add(self, der, depth, pins, leaf_only):
         """One certificate of the path; pins: SHA-256 digests, looked for in the leaf only if leaf_only."""
@@ -53,7 +53,7 @@ class Path:
         if depth == 0:
             self.complete = True
             certificate = subject = None
-            if has_room(VERIFY_HEAP_BYTES):
+            if has_room(_VERIFY_HEAP_BYTES):
                 self.leaf = bytes(der)
             else:
                 self.names = ()

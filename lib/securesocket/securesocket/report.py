@@ -1,6 +1,6 @@
 """What a finished or failed handshake tells."""
 
-from certstore.certificate import read_validity_and_subject
+from certstore.fields import read_validity_and_subject
 from certstore.names import format_name
 
 

@@ -4,8 +4,9 @@ import socket
 from time import ticks_diff, ticks_ms
 
 from certstore.compat import const
-from certstore.errors import SecureSocketError
+from certstore.errors import SecureSocketError, part
 
+from .context import refused
 from .stream import SecureStream, refuse_second_connection
 
 _POLLOUT = const(4)
@@ -38,22 +39,20 @@ class SecureSocket(SecureStream):
             or "/" in host
             or host.count(":") == 1
         ):
-            from .guide import no_address
-
-            raise no_address(host, port)
+            guide = part("securesocket.guide")
+            raise (guide and guide.no_address(host, port)) or refused(
+                "host", repr(host), "a name, and a port"
+            )
         super().__init__(secure, host)
         self._timeout_ms = timeout_ms
         if _blocking:
             self._connect(host, port)
 
     @staticmethod
-    async def open(host=None, port=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
-        """The same under asyncio; what it returns serves asyncio.StreamReader and StreamWriter."""
-        opened = SecureSocket(host, port, secure, timeout_ms, _blocking=False)
-        found = opened._resolve(host, port)
-        await opened._run_async(_stepper(opened._open(host, port, found, False)))
-        await opened._run_async(opened._step)
-        return opened
+    def open(host=None, port=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
+        """The same under asyncio: await it; what it gives serves asyncio.StreamReader and StreamWriter."""
+        front = part("securesocket.aio", "securesocket-options")
+        return front.open_connection(SecureSocket, host, port, secure, timeout_ms)
 
     @staticmethod
     def wrap(stream, server_hostname=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
@@ -77,7 +76,7 @@ class SecureSocket(SecureStream):
     def _connect(self, host, port):
         # Apart from __init__, whose many locals would put its frame on the heap.
         found = self._resolve(host, port)
-        self._run(_stepper(self._open(host, port, found, True)))
+        self._run(stepper(self._open(host, port, found, True)))
         self._run(self._step)
         self._inner.setblocking(True)
 
@@ -89,33 +88,19 @@ class SecureSocket(SecureStream):
         try:
             super()._recover(error)
         except SecureSocketError as refused:
-            if session is None or session.accepted_leaf is not None or not self._is_accepted(refused):
+            if (
+                session is None
+                or session.accepted_leaf is not None
+                or self._context.on_bad_certificate is None
+            ):
+                raise
+            again = part("securesocket.again", "securesocket-options")
+            if not again.is_accepted(refused, self._context.on_bad_certificate):
                 raise
             self._error = None
             self.authorization_error = refused
-            return _stepper(self._again(session.wait is not None, bytes(refused.certificate.der)))
-
-    def _again(self, waits, leaf):
-        try:
-            yield from self._connect_to(self._family, self._address)
-        except OSError as error:
-            raise _unreachable("connect", "%s, the second time: %s" % (self._hostname, error))
-        self._start(self._inner, waits, leaf)
-        want = self._step()
-        while want:
-            yield want
-            want = self._step()
-
-    def _is_accepted(self, error):
-        """Asks on_bad_certificate; only about a certificate, and only True is a yes."""
-        decide = self._context.on_bad_certificate
-        if decide is None:
-            return False
-        from .errors import CertificateError
-
-        if not isinstance(error, CertificateError) or error.certificate is None:
-            return False
-        return decide(error.certificate, error.failures) is True
+            leaf = bytes(refused.certificate.der)
+            return stepper(again.connect(self, session.wait is not None, leaf))
 
     def _resolve(self, host, port):
         """The addresses of the host; the deadline starts after it, for nothing can interrupt getaddrinfo."""
@@ -124,7 +109,7 @@ class SecureSocket(SecureStream):
         try:
             found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
         except OSError as error:
-            raise _unreachable("resolve", "%s (%s)" % (host, error))
+            raise unreachable("resolve", "%s (%s)" % (host, error))
         self.resolve_ms = ticks_diff(ticks_ms(), started)
         self._deadline(self._timeout_ms)
         return found
@@ -145,7 +130,7 @@ class SecureSocket(SecureStream):
                 failure = error
                 self._drop()
         else:
-            raise _unreachable("connect", "%s port %s: %s" % (host, port, failure))
+            raise unreachable("connect", "%s port %s: %s" % (host, port, failure))
         self._start(self._inner, waits)
 
     def _connect_to(self, family, address):
@@ -169,12 +154,13 @@ class SecureSocket(SecureStream):
                     raise
 
 
-def _stepper(generator):
+def stepper(generator):
     """A step (see stream.py) of a generator that yields the events it waits for."""
     return lambda: next(generator, 0)
 
 
-def _unreachable(code, found):
+def unreachable(code, found):
+    """The error for a connection that could not be made."""
     from .errors import HandshakeError
 
     return HandshakeError(code, found=found)

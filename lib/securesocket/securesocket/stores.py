@@ -7,6 +7,7 @@ changes: what this device has added and removed, in a file of its own, above whi
 import sys
 
 from certstore.blob import is_file, is_store
+from certstore.errors import part
 from certstore.store import CertStore
 
 STORE_FILES = ("roots.bin", "/roots.bin", "/lib/roots.bin")
@@ -37,10 +38,10 @@ def trusted():
 
 
 def _layered(base):
-    from certstore.layers import LayeredStore
-
     folder = _folder(base)
-    return LayeredStore(base, folder + CHANGES, folder + STORE_FILES[0])
+    return part("certstore.layers", "certstore-edit").LayeredStore(
+        base, folder + CHANGES, folder + STORE_FILES[0]
+    )
 
 
 def _base():

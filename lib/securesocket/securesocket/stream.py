@@ -10,9 +10,9 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from certstore.certificate import Certificate
 from certstore.compat import const
-from certstore.errors import SecureSocketError
+from certstore.errors import SecureSocketError, part
 
-from .context import SecureContext
+from .context import SecureContext, refused
 from .engine import engine
 
 _POLLIN = const(1)
@@ -49,9 +49,8 @@ class SecureStream(io.IOBase):
 
     def __init__(self, secure, server_hostname):
         if not isinstance(secure, (SecureContext, dict, type(None))):
-            from .guide import no_options
-
-            raise no_options(secure)
+            guide = part("securesocket.guide")
+            raise (guide and guide.no_options(secure)) or refused("secure", type(secure).__name__, "a dict")
         self._context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
         self._hostname = self._context.check(server_hostname)
 
@@ -73,14 +72,11 @@ class SecureStream(io.IOBase):
     @property
     def report(self):
         """What is known of this connection (report.Report): times, chain, anchor, cipher, or the error."""
-        from .report import Report
-
-        return Report(self)
+        return part("securesocket.report", "securesocket-explain").Report(self)
 
     def __repr__(self):
-        from .guide import describe
-
-        return describe(self)
+        guide = part("securesocket.guide")
+        return guide.describe(self) if guide else "<%s %s>" % (self._hostname, self.stage)
 
     def __enter__(self):
         return self
@@ -283,35 +279,6 @@ class SecureStream(io.IOBase):
                 return
             except BaseException as error:  # also Ctrl-C: no socket stays open behind it
                 step = self._recover(error)
-
-    async def _run_async(self, step):
-        """The asyncio front of the same."""
-        import asyncio
-
-        while step is not None:
-            try:
-                if self._deadline_ms is None:
-                    await self._await_each(step)
-                else:
-                    await asyncio.wait_for_ms(self._await_each(step), self._left_ms())
-                return
-            except asyncio.TimeoutError:
-                step = self._recover(self._timeout())
-            except BaseException as error:  # also a cancelled task
-                step = self._recover(error)
-
-    async def _await_each(self, step):
-        events = step()
-        while events:
-            await _ready(self._inner, events)
-            events = step()
-
-
-def _ready(stream, events):
-    """Awaitable: the stream has one of `events`. asyncio has no public way to wait for a plain stream."""
-    from asyncio import core
-
-    yield core._io_queue.queue_read(stream) if events == _POLLIN else core._io_queue.queue_write(stream)
 
 
 def refuse_second_connection(context):

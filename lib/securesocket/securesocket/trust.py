@@ -21,7 +21,7 @@ wrong ones mbedTLS says no, and nothing here turns that into a yes.
 
 from certstore.certificate import Certificate
 from certstore.compat import const
-from certstore.names import same_name, subject_hash
+from certstore.subjects import same_name, subject_hash
 
 from .handshake import MAX_CERTIFICATES, next_certificate
 
@@ -29,10 +29,10 @@ _CERTIFICATE_LIST_HEADER = const(3)
 # certstore.store.ANCHOR; imported from there, it would take the whole store with it.
 _ANCHOR = const(1)
 
-# Results of TrustSet.propose
-NO_ANCHOR = const(0)
-ANCHORS = const(1)
-EXACT = const(2)
+# Results of TrustSet.propose; engine.stock has them as well.
+_NO_ANCHOR = const(0)
+_ANCHORS = const(1)
+_EXACT = const(2)
 
 # Where an anchor came from; ITSELF: the server's certificate is trusted for itself (EXACT).
 SOURCES = ("store", "certificate")
@@ -68,7 +68,7 @@ class TrustSet:
         if pos >= stop or pos + (data[start] << 16 | data[start + 1] << 8 | data[start + 2]) != stop:
             raise _unreadable()
         count = 0
-        result = NO_ANCHOR
+        result = _NO_ANCHOR
         while pos < stop:
             end = next_certificate(data, pos, stop)
             if end < 0:
@@ -77,15 +77,15 @@ class TrustSet:
                 from .errors import HandshakeError
 
                 raise HandshakeError("certificate-limit", expected="at most %d" % MAX_CERTIFICATES)
-            if result == NO_ANCHOR:
+            if result == _NO_ANCHOR:
                 certificate = Certificate(view[pos + 3 : end])
                 if count == 0:
                     result = self._propose_itself(certificate, load)
-                if result == NO_ANCHOR:
+                if result == _NO_ANCHOR:
                     result = self._propose_issuers(certificate, load)
             pos = end
             count += 1
-        if result == NO_ANCHOR:
+        if result == _NO_ANCHOR:
             # A miss is only believed of a store whose every byte has been checked.
             for store in self._stores:
                 if not store.verified:
@@ -98,16 +98,16 @@ class TrustSet:
             # A packed anchor has other bytes than its certificate had; it is found as its own issuer.
             if der == certificate.der:
                 if not _equal(certificate.issuer, certificate.subject):
-                    return EXACT
+                    return _EXACT
                 load(der, _source(store))
-                return ANCHORS
-        return NO_ANCHOR
+                return _ANCHORS
+        return _NO_ANCHOR
 
     def _propose_issuers(self, certificate, load):
-        result = NO_ANCHOR
+        result = _NO_ANCHOR
         for der, source in self.issuers(certificate.issuer, certificate):
             load(der, source)
-            result = ANCHORS
+            result = _ANCHORS
         return result
 
     def issuers(self, name, issued=None):

@@ -9,7 +9,7 @@ import tls
 from certstore.compat import const, has_room
 
 from ..path import Path
-from ..trust import EXACT, ITSELF, NO_ANCHOR, SOURCES
+from ..trust import ITSELF, SOURCES
 from .tap import Tap
 
 # Which of the features that context.OPTIONS names this engine has.
@@ -33,6 +33,10 @@ _ANCHOR_HEAP_BYTES = const(6144)
 
 # As deep as propose() with what it calls.
 _STALE_FRAMES = const(12)
+
+# Of trust.TrustSet.propose.
+_NO_ANCHOR = const(0)
+_EXACT = const(2)
 
 _REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
 
@@ -140,9 +144,9 @@ class Session(Tap):
         proposal = options.trust.propose(data, start, stop, self._offer)
         _overwrite_stack(_STALE_FRAMES)
         has_room(_CHAIN_HEAP_BYTES)
-        if proposal == NO_ANCHOR:
+        if proposal == _NO_ANCHOR:
             self.path.unanchored = True
-        if proposal != EXACT:
+        if proposal != _EXACT:
             return True
         self.anchor_source = ITSELF
         self.context.verify_mode = tls.CERT_OPTIONAL

@@ -9,7 +9,7 @@ import select
 
 from certstore.compat import const
 
-from ..handshake import CERTIFICATE, FINISHED, NOT_TLS, OVERSIZE, SERVER_HELLO, HandshakeReader, is_tls13
+from ..handshake import HandshakeReader, is_tls13
 
 # MP_STREAM_* of py/stream.h; POLLIN and POLLOUT have the same numbers on every port.
 _IOCTL_POLL = const(3)
@@ -17,13 +17,20 @@ _IOCTL_CLOSE = const(4)
 _EIO = const(5)
 _EINVAL = const(22)
 
-POLLIN = const(1)
-POLLOUT = const(4)
+_POLLIN = const(1)
+_POLLOUT = const(4)
 
-_ALERT = const(21)
+_ALERT_RECORD = const(21)
 _HANDSHAKE = const(22)
 _CHANGE_CIPHER_SPEC = const(20)
-_PLAIN_ALERT_RECORD = const(7)
+_PLAIN_ALERT = const(7)
+
+# Events of handshake.HandshakeReader.
+_SERVER_HELLO = const(1)
+_CERTIFICATE = const(2)
+_FINISHED = const(4)
+_NOT_TLS = const(5)
+_OVERSIZE = const(6)
 
 
 class Tap(io.IOBase):
@@ -43,7 +50,7 @@ class Tap(io.IOBase):
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
-    want = POLLOUT
+    want = _POLLOUT
     wait = None
     waits_first = False
     error = None
@@ -115,7 +122,7 @@ class Tap(io.IOBase):
         if self._finished:
             # mbedTLS asks for a byte after Finished only once it has accepted Finished.
             self.over = True
-            self.want = POLLIN
+            self.want = _POLLIN
             return None
         if self._held is not None:
             have = len(self._held)
@@ -138,13 +145,13 @@ class Tap(io.IOBase):
         have = 0
         while True:
             if self.waits_first:
-                self.wait(POLLIN)
+                self.wait(_POLLIN)
             count = self.stream.readinto(memoryview(buf)[have:] if have else buf)
             if count is None:
-                self.want = POLLIN
+                self.want = _POLLIN
                 if self.wait is None:
                     return have or None
-                self.wait(POLLIN)
+                self.wait(_POLLIN)
             elif count == 0:
                 return have
             else:
@@ -163,17 +170,17 @@ class Tap(io.IOBase):
         while pos < end:
             pos = reader.receive(data, pos, end)
             event = reader.event
-            if event == CERTIFICATE:
+            if event == _CERTIFICATE:
                 deliver = self.certificate(reader.message, reader.start, reader.stop)
                 shown = True
-            elif event == SERVER_HELLO:
+            elif event == _SERVER_HELLO:
                 if is_tls13(reader.message, reader.start, reader.stop):
                     from ..errors import UnsupportedFeature
 
                     raise UnsupportedFeature("tls13")
-            elif event == FINISHED:
+            elif event == _FINISHED:
                 self._finished = True
-            elif event == NOT_TLS or event == OVERSIZE:
+            elif event == _NOT_TLS or event == _OVERSIZE:
                 raise _unreadable(reader, event)
         reader.message = None  # it was mbedTLS's memory, or is not needed any more
         if shown and reader.is_between_records:
@@ -185,14 +192,14 @@ class Tap(io.IOBase):
         kind = buf[0]
         starts = self._sent_left == 0
         reader = self.reader
-        if starts and kind != _ALERT and not self._accepted and (reader is None or reader.last >= 0):
+        if starts and kind != _ALERT_RECORD and not self._accepted and (reader is None or reader.last >= 0):
             self.accept()
             self._accepted = True
-        if starts and kind == _ALERT:
+        if starts and kind == _ALERT_RECORD:
             self.alert()
         count = self.stream.write(buf)
         if count is None:
-            self.want = POLLOUT
+            self.want = _POLLOUT
             return None
         if starts:
             self._sent_left = len(buf)
@@ -201,7 +208,7 @@ class Tap(io.IOBase):
             elif not self._sent_encrypted:
                 if kind == _HANDSHAKE:
                     self.last_sent = buf[5]
-                elif kind == _ALERT and len(buf) == _PLAIN_ALERT_RECORD:
+                elif kind == _ALERT_RECORD and len(buf) == _PLAIN_ALERT:
                     self.alert_sent = buf[6]
         self._sent_left -= count
         return count
@@ -211,7 +218,7 @@ def _unreadable(reader, event):
     from ..errors import HandshakeError
     from ..handshake import MAX_CERTIFICATE_MESSAGE
 
-    if event == NOT_TLS:
+    if event == _NOT_TLS:
         return HandshakeError("not-tls", found="the bytes %s" % bytes(reader.header).hex())
     return HandshakeError(
         "certificate-limit",

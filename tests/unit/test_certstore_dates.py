@@ -1,6 +1,6 @@
 """certstore.times: seconds to dates. Times of certificates are in test_certstore_certificate."""
 
-from certstore import times
+from certstore import dates
 
 ROWS = (
     (0, (1970, 1, 1, 0, 0, 0), "1970-01-01 00:00:00 UTC"),
@@ -16,9 +16,9 @@ ROWS = (
 
 def test_dates():
     for seconds, date, _ in ROWS:
-        assert times.date(seconds) == date
+        assert dates.date(seconds) == date
 
 
 def test_dates_are_written_as_people_read_them():
     for seconds, _, text in ROWS:
-        assert times.text(seconds) == text
+        assert dates.text(seconds) == text

@@ -1,0 +1,8 @@
+metadata(
+    version="0.1.0",
+    description="Securesocket with all its parts.",
+)
+
+require("securesocket-explain")
+require("securesocket-identity")
+require("certstore-edit")
