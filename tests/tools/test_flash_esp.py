@@ -245,5 +245,5 @@ def test_the_one_port(monkeypatch):
 
 def test_esptool_itself_with_a_port_that_is_not_there():
     """The real program: its last word becomes the error."""
-    with pytest.raises(CommandError, match="esptool: .*/dev/ttyNONE"):
+    with pytest.raises(CommandError, match=r"esptool: .*/dev/ttyNONE"):
         flash_commands.esptool("esp32", "/dev/ttyNONE", "no-reset", ["read-mac"])
