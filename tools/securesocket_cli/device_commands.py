@@ -176,13 +176,14 @@ def repl(port):
     need_port(port)
     say("Ctrl-] ends it. To begin with: import securesocket; securesocket.help()")
     sys.stdout.flush()
-    status = subprocess.run(
-        [sys.executable, "-m", "mpremote", "connect", port, "repl"], check=False
-    ).returncode
+    # mpremote's terminal needs a file descriptor, which a URL of pyserial does not have.
+    words = [*_MINITERM, port, "115200"] if "://" in port else ["mpremote", "connect", port, "repl"]
+    status = subprocess.run([sys.executable, "-m", *words], check=False).returncode
     if status:
-        raise CommandError(f"{names.escape(port)}: mpremote ended with status {status}")
+        raise CommandError(f"{names.escape(port)}: {words[0]} ended with status {status}")
 
 
+_MINITERM = ("serial.tools.miniterm", "--raw", "--quiet", "--eol", "CR")
 _PORT = "PORT is what mpremote connects to: a serial device, or socket://HOST:PORT."
 
 COMMANDS = (
@@ -224,7 +225,7 @@ COMMANDS = (
         None,
         "repl",
         repl,
-        f"Type at a board, through mpremote.\n\n{_PORT}",
+        f"Type at a board, through mpremote or, at a URL, pyserial.\n\n{_PORT}",
         (click.argument("port"),),
     ),
 )
