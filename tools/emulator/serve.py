@@ -45,9 +45,8 @@ def _listen(port):
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
-        raise PortInUse(
-            f"port {port} of {HOST}: {os.strerror(error.errno)}; choose another: PORT=…"
-        ) from error
+        why = os.strerror(error.errno)
+        raise PortInUse(f"port {port} of {HOST}: {why}; choose another: PORT=…") from error
 
 
 def _port(server):
