@@ -12,7 +12,7 @@ import system
 import common
 from plugins.interpreters import BUILDS, ROOT
 
-TARGETS = ("help", "demo", "test", "lint", "bench", "store", "build", "campaign", "clean", "distclean")
+TARGETS = ("help", "demo", "test", "lint", "bench", "store", "build", "mip", "campaign", "clean", "distclean")
 
 
 def make(*words, **env):

@@ -268,6 +268,7 @@ MISSING = (
     ('{"ciphers": "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256"}', "securesocket-options"),
     ('{"min_version": "TLSv1.2"}', "securesocket-options"),
     ('{"pins": ["00" * 32]}', "securesocket-options"),
+    ('{"on_bad_certificate": print}', "securesocket-options"),
     ('{"identity": "CN=device"}', "securesocket-identity"),
 )
 
