@@ -154,7 +154,7 @@ def test_help_fits_a_terminal_and_is_true(repl):
     # With the line that was typed and the prompt, all of it is in sight.
     assert len(lines) <= 22 and max(map(len, lines)) < 80, text
     assert re.search(r"engine +stock: tls of MicroPython 1\.2\d\.\d, Mbed TLS 3\.6\.\d, TLS 1\.2", text)
-    assert re.search(r"store +117 certificates, built 2026-10-18 00:00:00 UTC, in memory", text)
+    assert re.search(r"store +117 certificates, built 2026-10-18 00:00:00 UTC, frozen\n", text)
     assert re.search(r"clock +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\n", text)
     assert re.search(r"random +works\n", text)
     assert 500_000 < int(re.search(r"heap +(\d+) bytes free", text)[1]) < 2_100_000

@@ -71,7 +71,8 @@ def _store():
 
     from .stores import trusted
 
-    return describe(trusted())
+    # What this device trusts without a file is a frozen module.
+    return describe(trusted()).replace("in memory", "frozen")
 
 
 def _clock():
