@@ -3,6 +3,10 @@
 #   V=1                 show the output of the builds below this one
 #   MICROPYTHON_DIR=…   build from this MicroPython checkout (read, never written)
 #   MBEDTLS_DIR=…       with this mbedTLS, where the checkout has none
+#   BOARD=…             make firmware: the board, as `make firmware` lists them
+#   IDF_PATH=…          ESP-IDF, for firmware of an ESP32
+#   TARGET=emulator     make test: tests/target on an emulated Pico
+#   PORT=…              make emulate: where its REPL listens
 #   SECURESOCKET_CACHE=…  keep downloads here; by default in ~/.cache/securesocket
 
 .DEFAULT_GOAL := help
@@ -40,13 +44,17 @@ PYTEST ?= -n 2 --dist loadgroup
 # Folders too: their time changes when a file in them comes or goes.
 tree = $(shell find $(1) -not -name '__pycache__*' -not -name '*.pyc' -not -name '.*' 2>/dev/null)
 LIB := $(call tree,lib)
-FIRMWARE := manifest.py $(call tree,firmware)
+# `firmware` alone is a target.
+FIRMWARE := manifest.py firmware/. $(call tree,firmware/*)
 STORE_TOOLS := $(call tree,tools/securesocket_cli lib/certstore)
 HELPERS := $(wildcard tools/build/*.py)
+BOARD_FILES := $(call tree,boards)
+# The image that the emulator boots.
+PICO_SECURE := build/firmware/PICO_SECURE/firmware.uf2
 CHECKOUT := build/checkout-$(firstword $(shell echo '$(MICROPYTHON_DIR) $(MBEDTLS_DIR)' | cksum))
 
 ##@ Use
-.PHONY: help demo test lint bench store build mip campaign clean distclean FORCE
+.PHONY: help demo test lint bench store build mip firmware known-board emulate campaign clean distclean FORCE
 help:  ## this list
 	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
@@ -54,21 +62,28 @@ help:  ## this list
 demo: build store  ## a verified HTTPS page on MicroPython, then each failure a user meets
 	@$(PYTHON) examples/demo.py
 
+emulate: .venv/made $(PICO_SECURE)  ## an emulated Pico with a REPL here and on a socket, networked through PPP
+	@PYTHONPATH=tools $(PYTHON) -m emulator $(if $(PORT),--port $(PORT))
+
 ##@ Work on it
-test: lint build store  ## lint, then all tests, on CPython and on every build
-	@$(PYTHON) -m pytest $(PYTEST)
+test: lint build store $(PICO_SECURE)  ## lint, then all tests, on CPython and on every build; TARGET=emulator
+	@$(PYTHON) -m pytest $(PYTEST) $(if $(TARGET),--target $(TARGET) tests/target)
 
 lint: .venv/made  ## ruff: rules and format
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { echo "not formatted; run: $(BIN)/ruff format"; exit 1; }
 
-bench: build store  ## measure: time, heap and sizes, beside the bare tls module
+bench: build store $(PICO_SECURE)  ## measure: time, heap and sizes, beside the bare tls module
 	@$(PYTHON) tools/bench/run.py
 
 campaign: build store  ## a long run of tools/campaign/NAME.py: make campaign NAME=…
 	@test -f "tools/campaign/$(NAME).py" || { \
 		echo "make campaign NAME=…: there are: $(basename $(notdir $(wildcard tools/campaign/[a-z]*.py)))"; exit 1; }
 	@$(PYTHON) tools/campaign/$(NAME).py
+
+##@ For a board
+firmware: known-board $(ROOTS_MODULE) | build/system.ok  ## MicroPython with all of this frozen, in build/firmware/: BOARD=…
+	@$(PYTHON3) tools/build/boards.py $(BOARD)
 
 ##@ Make its parts
 build: $(BINARIES)  ## the MicroPython binaries for this machine, in build/unix/
@@ -104,6 +119,13 @@ $(ROOTS_MODULE): $(ROOTS)
 # Another checkout, another name: everything is built again.
 $(CHECKOUT): | build/system.ok
 	@rm -f build/checkout-* && touch $@
+
+known-board:
+	@$(PYTHON3) tools/build/boards.py --check $(BOARD)
+
+build/firmware/%/firmware.uf2: $(LIB) $(FIRMWARE) $(BOARD_FILES) $(HELPERS) $(ROOTS_MODULE) $(CHECKOUT) \
+		$(if $(MICROPYTHON_DIR),FORCE)
+	@$(PYTHON3) tools/build/boards.py $*
 
 # A checkout is someone's work in progress: its own makefile knows what changed.
 $(BINARIES): build/unix/%/micropython: $(LIB) $(FIRMWARE) $(HELPERS) $(ROOTS_MODULE) $(CHECKOUT) \

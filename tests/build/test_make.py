@@ -12,7 +12,10 @@ import system
 import common
 from plugins.interpreters import BUILDS, ROOT
 
-TARGETS = ("help", "demo", "test", "lint", "bench", "store", "build", "mip", "campaign", "clean", "distclean")
+TARGETS = (
+    "help", "demo", "emulate", "test", "lint", "bench", "campaign", "firmware", "store", "mip", "build",
+    "clean", "distclean",
+)  # fmt: skip
 
 
 def make(*words, **env):
@@ -53,6 +56,16 @@ def test_a_changed_source_is_built_again(changed):
     for build in BUILDS:
         done = make("--dry-run", "build", f"--what-if={changed}")
         assert f"tools/build/unix.py {build}\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["lib/certstore/certstore/der.py", "firmware/mbedtls/rp2.h", "boards/rp2/secure.h", "tools/build/rp2.py"],
+)
+def test_a_changed_source_is_in_the_next_firmware(changed):
+    assert (ROOT / changed).is_file()
+    done = make("--dry-run", "build/firmware/PICO_SECURE/firmware.uf2", f"--what-if={changed}")
+    assert done.returncode == 0 and "tools/build/boards.py PICO_SECURE\n" in done.stdout
 
 
 def test_another_checkout_is_built_again():
@@ -100,6 +113,14 @@ def test_absent_programs_are_seen(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     found = {what for what, _ in system.missing()}
     assert found >= {"gcc", "gcc -m32", "git", "tar", "xz", "openssl", "gnutls-serv", "faketime"}
+
+
+def test_a_firmwares_compiler_is_checked_apart(monkeypatch, tmp_path):
+    """Who builds no firmware is not asked for its compiler."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    firmware = {what for what, _ in system.missing(system.RADIO_NEEDS)}
+    assert firmware == {"arm-none-eabi-gcc", "newlib for Arm", "libstdc++ for Arm", "cmake", "g++"}
+    assert not {"arm-none-eabi-gcc", "cmake"} & {what for what, _ in system.missing()}
 
 
 def test_failed_command_shows_its_end_and_its_log(tmp_path):

@@ -229,11 +229,12 @@ asyncio.run(main())
 
 def test_microdot_s_server_is_refused_not_served_in_the_clear(target, build, pki, servers, library):
     """A server's side of TLS is not in this engine yet: asyncio prints why, and closes the connection."""
-    from plugins.live import DRIVER
     from plugins.peers import free_port
 
     params = {"PORT": free_port(), "FOLDER": str(library("microdot")), "SECURE": {"trust": pki.root.der}}
-    run = target.run(f"{DRIVER}\n{SHIM}\n{MICRODOT}", build=build, params=params, heapsize="4M", timeout_s=20)
+    run = target.run(
+        f"{target.driver}\n{SHIM}\n{MICRODOT}", build=build, params=params, heapsize="4M", timeout_s=20
+    )
     assert run.result == "", run
     assert "UnsupportedFeature" in run.stdout + run.stderr and "server_side" in run.stdout + run.stderr
 

@@ -4,12 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from plugins.interpreters import ROOT
 from plugins.peers import Servers
 from plugins.pki import Pki
 from plugins.target import target_class
-
-DRIVER = (ROOT / "tests" / "target" / "driver.py").read_text()
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +48,7 @@ def drive(target):
     Demands that nothing else is printed: no message of the interpreter, no trace."""
 
     def run(lines, *, quiet=True, heapsize="8M", **how):
-        done = target.run(f"{DRIVER}\n{lines}", heapsize=heapsize, **how)
+        done = target.run(f"{target.driver}\n{lines}", heapsize=heapsize, **how)
         assert done.returncode == 0, done
         if quiet:
             assert done.stderr == "" and done.stdout.count("\n") == 1, done

@@ -1,35 +1,17 @@
 """Where tests/target runs its scripts. A target runs MicroPython code and hands back what it said.
 
-Today: `unix`, the builds of this computer. TARGETS is the table to which others are added.
+`unix` is the builds of this computer, `emulator` an emulated Pico. TARGETS is the table.
 """
 
-import json
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from plugins.emulated import DRIVER, EmulatorTarget
 from plugins.interpreters import BUILDS, command
-
-
-@dataclass
-class Run:
-    """What a script said. `result` is the JSON of its last line that begins with `RESULT `."""
-
-    stdout: str
-    stderr: str
-    returncode: int
-
-    def __str__(self):
-        return f"exit status {self.returncode}\n--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
-
-    @property
-    def result(self):
-        lines = [line for line in self.stdout.splitlines() if line.startswith("RESULT ")]
-        assert lines, f"the script printed no RESULT line: {self}"
-        return json.loads(lines[-1][len("RESULT ") :])
+from plugins.run import Run
 
 
 class Process:
@@ -64,6 +46,8 @@ class Process:
 class UnixTarget:
     name = "unix"
     builds = BUILDS
+    # In front of a script that uses tests/target/driver.py.
+    driver = DRIVER.read_text()
 
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="securesocket-")
@@ -107,7 +91,7 @@ class UnixTarget:
         self.folder.cleanup()
 
 
-TARGETS = {"unix": UnixTarget}
+TARGETS = {one.name: one for one in (UnixTarget, EmulatorTarget)}
 
 
 def target_class(config):

@@ -2,12 +2,13 @@
 
 import os
 import pwd
-import shutil
 import socket
 import struct
 import threading
 import time
 from pathlib import Path
+
+from system import unpacked
 
 from plugins.peers import HOST, Program, free_port
 
@@ -25,9 +26,9 @@ class ChronyServer(Program):
             f"pidfile {stem}.pid",
         )  # fmt: skip
         stem.write_text("\n".join(lines) + "\n")
-        chronyd = shutil.which("chronyd", path=os.environ["PATH"] + ":/usr/sbin")
         super().__init__(
-            [chronyd, "-U", "-x", "-d", "-u", pwd.getpwuid(os.getuid()).pw_name, "-f", str(stem)], port
+            [unpacked("chronyd"), "-U", "-x", "-d", "-u", pwd.getpwuid(os.getuid()).pw_name, "-f", str(stem)],
+            port,
         )
         self.wait_for(rb"Disabled control of system clock")
         self._wait_until_it_answers()

@@ -3,6 +3,7 @@
 import pytest
 
 from plugins import identity
+from plugins.pico import pico, romfs  # noqa: F401  (pytest finds them here)
 from plugins.pki import DAY, NOW, make
 from securesocket_cli import identity_files, passwords
 

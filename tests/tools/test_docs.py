@@ -15,10 +15,10 @@ import pytest
 
 from certstore import anchors, pbes2
 from certstore.identities import Stored
-from plugins.board import Board
 from plugins.interpreters import BUILDS, ROOT
 from plugins.peers import PythonServer, page
 from plugins.pki import Pki
+from plugins.unix_board import Board
 
 sys.path.insert(0, str(ROOT / "tools" / "docs"))
 

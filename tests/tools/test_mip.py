@@ -12,10 +12,10 @@ import threading
 import pytest
 
 from certstore import anchors
-from plugins.board import Board
 from plugins.interpreters import ROOT
 from plugins.peers import PythonServer
 from plugins.pki import DAY, NOW, Pki, make
+from plugins.unix_board import Board
 from securesocket_cli import packages
 
 # The core's limit: what fits beside an application on a stock board.

@@ -15,7 +15,7 @@ from certstore.store import CertStore
 from plugins import pki
 from plugins.command import answer, run
 from plugins.interpreters import BUILDS, ROOT, binary
-from securesocket_cli import entries, store_deploy, store_files
+from securesocket_cli import entries, store_deploy, store_files, transport
 
 LIB = ROOT / "lib" / "certstore"
 X1_SKI = "79b459e67bb6e5e40173800888c81a58f6e99b6e"
@@ -399,7 +399,7 @@ def test_a_target_that_is_no_file_on_the_board(folder, store, to):
 
 
 def test_without_mpremote(folder, store, monkeypatch):
-    monkeypatch.setattr(store_deploy.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(transport.importlib.util, "find_spec", lambda name: None)
     for verb in ("push", "romfs"):
         assert "mpremote is not installed" in run("store", verb, status=1)
 

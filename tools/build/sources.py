@@ -167,14 +167,15 @@ def one_line_entries(text):
 class Apt:
     """apt with its state in a folder of ours: it shares the system's configuration and keys only."""
 
-    def __init__(self, state, entries, suites):
+    def __init__(self, state, entries, suites, kind="deb-src"):
+        """`kind` is apt's: "deb-src" for source packages, "deb" for binary ones."""
         self.state = state
         for folder in ("lists/partial", "cache/archives/partial", "empty"):
             (state / folder).mkdir(parents=True, exist_ok=True)
         lines = []
         for uri, keyring in entries:
             options = f"[signed-by={keyring}] " if keyring else ""
-            lines += [f"deb-src {options}{uri} {suite} main\n" for suite in suites]
+            lines += [f"{kind} {options}{uri} {suite} main\n" for suite in suites]
         (state / "sources.list").write_text("".join(lines))
         self.options = [
             *(f"Dir::Etc::SourceList={state}/sources.list", f"Dir::Etc::SourceParts={state}/empty"),
@@ -191,7 +192,7 @@ class Apt:
         return done.stdout
 
     def update(self):
-        say("reading Debian's source indexes (with the machine's own archive keys)")
+        say("reading Debian's indexes (with the machine's own archive keys)")
         self.run("apt-get", "update")
 
     def candidates(self, package):
@@ -203,6 +204,16 @@ class Apt:
             if version and sums:
                 files = {line.split()[2]: line.split()[0] for line in sums[1].splitlines()}
                 found.append((version[1], files))
+        return found
+
+    def binary_candidates(self, package):
+        """[(Debian version, SHA-256)] of a binary package, from the signed indexes."""
+        found = []
+        for record in self.run("apt-cache", "show", package).split("\n\n"):
+            version = re.search(r"^Version: (\S+)", record, re.M)
+            digest = re.search(r"^SHA256: (\S+)", record, re.M)
+            if version and digest:
+                found.append((version[1], digest[1]))
         return found
 
 
@@ -220,7 +231,7 @@ def choose(candidates, wanted, package):
             return max(matching, key=key)
     have = ", ".join(sorted({version for version, _ in candidates})) or "none"
     raise BuildError(
-        f"no source package {package} {wanted['version']} (or {', '.join(wanted['accepted'])}) in Debian: "
+        f"no package {package} {wanted['version']} (or {', '.join(wanted['accepted'])}) in Debian: "
         f"found {have}. Set MICROPYTHON_DIR to a checkout"
     )
 
@@ -233,22 +244,34 @@ def sha256(path):
 def tarball(apt, downloads, package, version, files):
     """The upstream tarball of a source package in `downloads`, its hash that of the signed index."""
     name = next(name for name in files if ".orig.tar." in name and not name.endswith(".asc"))
-    path = downloads / name
+    command = ("source", "--download-only", "--tar-only")
+    return download(apt, command, package, version, downloads / name, files[name])
+
+
+def binary_package(apt, downloads, package, version, digest):
+    """A binary package in `downloads`, its hash that of the signed index."""
+    path = downloads / f"{package}_{version.replace(':', '%3a')}.deb"
+    return download(apt, ("download",), package, version, path, digest)
+
+
+def download(apt, command, package, version, path, digest):
+    """`path`, fetched by apt-get unless it is there; refused unless its SHA-256 is `digest`."""
     if not path.exists():
         say(f"downloading {package} {version}")
-        downloads.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=downloads) as fresh:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as fresh:
             try:
-                apt.run("apt-get", "source", "--download-only", f"{package}={version}", cwd=fresh)
+                apt.run("apt-get", *command, f"{package}={version}", cwd=fresh)
             except BuildError as error:
                 # The archive moves on; the next run reads what it has now.
                 shutil.rmtree(apt.state / "lists", ignore_errors=True)
                 raise BuildError(f"{error}\nIf the archive moved on, make it again") from None
-            os.replace(Path(fresh) / name, path)
+            (fetched,) = Path(fresh).iterdir()
+            os.replace(fetched, path)
     found = sha256(path)
-    if found != files[name]:
+    if found != digest:
         raise BuildError(
-            f"{path} is not what the signed index promises: SHA-256 is {found}, expected {files[name]}. "
+            f"{path} is not what the signed index promises: SHA-256 is {found}, expected {digest}. "
             "Remove the file and run make again"
         )
     return path

@@ -1,4 +1,4 @@
-"""What the machine itself must have: programs, a 32-bit C library, libfaketime.
+"""What the machine itself must have: programs, a 32-bit C library, libfaketime; for a firmware, its compiler.
 
 As root on Debian this installs what is missing. Anything still missing is told in one line,
 with the command that installs it.
@@ -11,7 +11,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from common import BuildError, clean_environment, main, say
+from common import BUILD, ROOT, BuildError, clean_environment, main, say
 
 
 def has_32bit_compiler():
@@ -52,10 +52,47 @@ NEEDS = (
     ("Python's venv", has_venv, "python3-venv"),
     ("openssl", program("openssl"), "openssl"),
     ("gnutls-serv", program("gnutls-serv"), "gnutls-bin"),
-    ("chronyd", program("chronyd"), "chrony"),
     ("faketime", program("faketime"), "faketime"),
     ("libfaketime", has_libfaketime, "libfaketime"),
+    ("slirp-fullbolt", program("slirp-fullbolt"), "slirp"),
+    ("unshare", program("unshare"), "util-linux"),
+    ("hostname", program("hostname"), "hostname"),
 )
+
+
+def arm_library(name):
+    """Whether the Arm compiler finds this file: it prints a bare name back when it does not."""
+
+    def present():
+        if not shutil.which("arm-none-eabi-gcc"):
+            return False
+        command = ["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", f"-print-file-name={name}"]
+        return Path(subprocess.run(command, capture_output=True, text=True).stdout.strip()).is_absolute()
+
+    return present
+
+
+# For firmware of the port rp2, asked for only when one is built.
+RP2_NEEDS = (
+    ("arm-none-eabi-gcc", program("arm-none-eabi-gcc"), "gcc-arm-none-eabi"),
+    ("newlib for Arm", arm_library("libc.a"), "libnewlib-arm-none-eabi"),
+    ("libstdc++ for Arm", arm_library("libstdc++.a"), "libstdc++-arm-none-eabi-newlib"),
+    ("cmake", program("cmake"), "cmake"),
+)
+# The Pico SDK compiles pioasm for the host, which makes a header for the radio's driver.
+RADIO_NEEDS = (*RP2_NEEDS, ("g++", program("g++"), "g++"))
+
+
+# (program, Debian's package) of what would push out a service of this machine if it were installed, as a
+# time daemon does with another. Unpacked instead; its libraries come with apt and gnutls-bin.
+PROGRAMS = BUILD / "programs"
+UNPACKED = (("chronyd", "chrony"),)
+
+
+def unpacked(name):
+    """The path of a program of UNPACKED: the machine's own, or ours; None if there is none."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", str(PROGRAMS / "usr" / "sbin")))
+    return shutil.which(name, path=path)
 
 
 def missing(needs=NEEDS):
@@ -93,6 +130,29 @@ def install(packages):
         say(done.stderr.strip())
 
 
+def unpack(name, package):
+    """Take Debian's package apart in PROGRAMS. Needs no root, and changes nothing elsewhere."""
+    if not shutil.which("apt-get"):
+        raise BuildError(f"missing: {name}. Install it; the tests start their own, on a port of theirs")
+    say(f"unpacking {name} in {PROGRAMS.relative_to(ROOT)}")
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(*command):
+            env = clean_environment()
+            return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+        done = run("apt-get", "-q", "download", package)
+        if done.returncode and os.geteuid() == 0:
+            # Lists that are not there, or older than the archive.
+            run("apt-get", "-q", "-q", "update")
+            done = run("apt-get", "-q", "download", package)
+        if not done.returncode:
+            done = run("dpkg-deb", "--extract", *map(str, Path(folder).glob("*.deb")), str(PROGRAMS))
+        if done.returncode:
+            raise BuildError(f"{' '.join(done.args[:4])} failed: {done.stderr.strip()}")
+
+
 def check(needs=NEEDS):
     found = missing(needs)
     if found and can_install():
@@ -100,6 +160,10 @@ def check(needs=NEEDS):
         found = missing(needs)
     if found:
         raise BuildError(complaint(found))
+    if needs is NEEDS:
+        for name, package in UNPACKED:
+            if not unpacked(name):
+                unpack(name, package)
 
 
 if __name__ == "__main__":

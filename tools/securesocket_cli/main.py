@@ -2,10 +2,10 @@
 
 import click
 
-from . import identity_commands, store_commands
+from . import device_commands, identity_commands, store_commands
 
 # Each module of verbs has its own rows.
-COMMANDS = store_commands.COMMANDS + identity_commands.COMMANDS
+COMMANDS = store_commands.COMMANDS + identity_commands.COMMANDS + device_commands.COMMANDS
 
 GROUPS = {
     "store": "Trust anchors for a device: build, change, compare, check, deploy.",
@@ -20,7 +20,7 @@ def cli():
 
 
 def _add_commands():
-    groups = {}
+    groups = {None: cli}
     for name, text in GROUPS.items():
         groups[name] = click.Group(name, help=text)
         cli.add_command(groups[name])

@@ -1,10 +1,8 @@
 """`securesocket store frozen|romfs|push|tag`: a store in the form in which a device takes it."""
 
 import hashlib
-import importlib.util
 import pathlib
 import re
-import subprocess
 import sys
 
 import click
@@ -17,13 +15,13 @@ from . import store_files
 from .errors import CommandError, about
 from .store_output import STORE_ARGUMENT, contents, say
 from .table import Command
+from .transport import mpremote, need_mpremote
 
 # Where a device looks for a store that it was not told of.
 DEFAULT_MODULE = "securesocket_roots.py"
 DEFAULT_ROMFS = "roots.romfs"
 DEFAULT_TARGET = ":roots.bin"
 _ROMFS_NAME = "roots.bin"
-_NO_BOARD = "no device found"
 # An HMAC's key is as long as its hash, or longer (RFC 2104 section 3).
 MIN_TAG_KEY = 32
 
@@ -48,7 +46,7 @@ def frozen(store, out):
 
 def romfs(store, out):
     opened = store_files.read_store(store)
-    _need_mpremote()
+    need_mpremote()
     from mpremote.romfs import VfsRomWriter
 
     image = VfsRomWriter()
@@ -83,7 +81,7 @@ def push(store, port, to):
         raise click.UsageError(
             f'--to: found "{names.escape(to)}", expected a file on the board, as {DEFAULT_TARGET}'
         )
-    _need_mpremote()
+    need_mpremote()
     target = to[1:]
     part = target + ".part"
     connect = ["connect", port] if port else []
@@ -115,25 +113,6 @@ def _forget(words):
         mpremote(words)
     except CommandError:
         pass
-
-
-def mpremote(words, shown=False):
-    """Run mpremote; what it prints, unless it is `shown`. CommandError with its last line if it fails."""
-    command = [sys.executable, "-m", "mpremote", *words]
-    out = None if shown else subprocess.PIPE
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, check=False)
-    output = (done.stdout or b"").decode("utf-8", "replace")
-    if done.returncode:
-        lines = (output + "\n" + done.stderr.decode("utf-8", "replace")).strip().splitlines()
-        reason = lines[-1].removeprefix("mpremote: ") if lines else f"exit status {done.returncode}"
-        remedy = "; remedy: connect a board, or name it with --port" if reason == _NO_BOARD else ""
-        raise CommandError(f"mpremote: {names.escape(reason)}{remedy}")
-    return output
-
-
-def _need_mpremote():
-    if importlib.util.find_spec("mpremote") is None:
-        raise CommandError("mpremote is not installed; expected it beside this command: pip install mpremote")
 
 
 _OUT = {"metavar": "FILE", "show_default": True}

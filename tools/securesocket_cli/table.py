@@ -11,9 +11,9 @@ _PIPE_WIDTH = 400
 
 
 class Command(NamedTuple):
-    """`securesocket GROUP VERB`: an importable function, and the parameters that click reads for it."""
+    """`securesocket [GROUP] VERB`: an importable function, and the parameters that click reads for it."""
 
-    group: str
+    group: str | None
     verb: str
     handler: Callable
     help: str

@@ -1,0 +1,1 @@
+list(APPEND SDKCONFIG_DEFAULTS "${MICROPY_BOARD_DIR}/../sdkconfig.dtls")
