@@ -2,8 +2,6 @@
 is called a limit is one."""
 
 import ast
-import contextlib
-import os
 import re
 import shlex
 import shutil
@@ -17,9 +15,10 @@ import pytest
 
 from certstore import anchors, pbes2
 from certstore.identities import Stored
-from plugins.interpreters import BUILDS, ROOT, binary
+from plugins.interpreters import BUILDS, ROOT
 from plugins.peers import PythonServer, page
 from plugins.pki import Pki
+from plugins.unix_board import Board
 
 sys.path.insert(0, str(ROOT / "tools" / "docs"))
 
@@ -144,107 +143,6 @@ def blocks(language):
     return found
 
 
-# The board's side of mpremote: each line is a program, as repr; \x04 and a digit end what it prints.
-BOARD = """
-import sys
-known = {}
-while True:
-    line = sys.stdin.readline()
-    if not line:
-        break
-    status = 0
-    try:
-        exec(eval(line), known)
-    except Exception as error:
-        sys.print_exception(error)
-        status = 1
-    print("\\x04%d" % status)
-"""
-
-
-class Board:
-    """The Unix port in place of a board: `folder` is its file system."""
-
-    def __init__(self, folder, build="stock"):
-        self.folder = folder
-        folder.mkdir()
-        self.build = build
-
-    def environment(self):
-        env = {name: value for name, value in os.environ.items() if not name.startswith("MICROPY")}
-        # Nothing is frozen here.
-        return env | {"MICROPYPATH": f":{self.folder / 'lib'}"}
-
-    def run(self, script, build=None):
-        """What a script prints; asyncio is the frozen one, as it is on boards."""
-        first = "import sys; sys.path.append('.frozen'); import asyncio; asyncio.open_connection; "
-        first += "asyncio.wait_for; asyncio.gather; sys.path.remove('.frozen')\n"
-        done = subprocess.run(
-            [binary(build or self.build), "-X", "heapsize=2M", "-c", first + script], cwd=self.folder,
-            env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    @contextlib.contextmanager
-    def connected(self):
-        """mpremote's own transport, with the Unix port at the other end."""
-        from mpremote.transport import Transport, TransportExecError
-
-        process = subprocess.Popen(
-            [binary(self.build), "-c", BOARD], cwd=self.folder, env=self.environment(),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-
-        class Pipe(Transport):
-            in_raw_repl, mounted = True, False
-
-            def enter_raw_repl(self, **_):
-                pass
-
-            def exit_raw_repl(self):
-                pass
-
-            def close(self):
-                pass
-
-            def exec(self, command, data_consumer=None):
-                text = command if isinstance(command, str) else command.decode()
-                process.stdin.write(repr(text).encode() + b"\n")
-                process.stdin.flush()
-                output = b""
-                while b"\x04" not in output[-4:]:
-                    line = process.stdout.readline()
-                    assert line, "the board ended"
-                    output += line
-                output, _, status = output.rpartition(b"\x04")
-                if status.strip() != b"0":
-                    raise TransportExecError(1, output.decode())
-                if data_consumer:
-                    data_consumer(output)
-                return output
-
-            def eval(self, expression, parse=True):
-                return ast.literal_eval(self.exec(f"print(repr({expression}))").decode())
-
-        try:
-            yield Pipe()
-        finally:
-            process.stdin.close()
-            process.stdout.close()
-            process.wait(10)
-
-    def mpremote(self, words, monkeypatch):
-        from mpremote import main
-
-        with self.connected() as transport, monkeypatch.context() as patch:
-            patch.setattr(
-                main.State, "ensure_connected", lambda state: setattr(state, "transport", transport)
-            )
-            patch.setattr(sys, "argv", ["mpremote", *words])
-            assert not main.main(), words
-
-
 @pytest.fixture(scope="module")
 def pki():
     return Pki()
@@ -262,12 +160,12 @@ def checkout(tmp_path, monkeypatch):
     return folder
 
 
-def typed(block, board, monkeypatch):
+def typed(block, board):
     """Does what a block of shell says; mpremote's lines reach the stand-in for the board."""
     for line in block.splitlines():
         words = shlex.split(line)
         if words[0] == ".venv/bin/mpremote":
-            board.mpremote(words[1:], monkeypatch)
+            board.mpremote(words[1:])
         else:
             subprocess.run(line, shell=True, check=True, timeout=60)
 
@@ -308,35 +206,35 @@ def connects(board, pki, tmp_path, suffix=".py", builds=("stock",)):
         server.stop()
 
 
-def test_stock_board_by_mip(checkout, tmp_path, monkeypatch, pki):
+def test_stock_board_by_mip(checkout, tmp_path, pki):
     board = Board(tmp_path / "board")
-    typed(MIP, board, monkeypatch)
+    typed(MIP, board)
     assert sorted(path.name for path in board.folder.iterdir()) == ["lib", "roots.bin"]
     said = board.run("from certstore.store import CertStore\nprint(len(CertStore('roots.bin')))")
     assert said == "2\n"  # as many as the command names
     connects(board, pki, tmp_path, builds=BUILDS)
 
 
-def test_stock_board_by_copy(checkout, tmp_path, monkeypatch, pki):
+def test_stock_board_by_copy(checkout, tmp_path, pki):
     (checkout / "lib" / "certstore" / "certstore" / "__pycache__").mkdir()
     board = Board(tmp_path / "board")
-    typed(COPY, board, monkeypatch)
+    typed(COPY, board)
     assert sorted(path.name for path in (board.folder / "lib").iterdir()) == ["certstore", "securesocket"]
     assert not list(board.folder.rglob("__pycache__"))
     connects(board, pki, tmp_path)
 
 
-def test_stock_board_compiled(checkout, tmp_path, monkeypatch, pki):
+def test_stock_board_compiled(checkout, tmp_path, pki):
     board = Board(tmp_path / "board")
     (board.folder / "lib").mkdir()
-    typed(COMPILED, board, monkeypatch)
+    typed(COMPILED, board)
     assert {path.suffix for path in board.folder.rglob("*") if path.is_file()} == {".mpy"}
     connects(board, pki, tmp_path, ".mpy", BUILDS)
 
 
 def test_stock_board_without_a_store_says_what_to_do(checkout, tmp_path, monkeypatch):
     board = Board(tmp_path / "board")
-    typed(COPY, board, monkeypatch)
+    typed(COPY, board)
     said = board.run(
         "from securesocket import SecureContext, ConfigurationError\n"
         "try:\n    SecureContext()\nexcept ConfigurationError as error:\n    print(error.code, error.remedy)"

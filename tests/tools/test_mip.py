@@ -2,11 +2,9 @@
 connects with nothing else there."""
 
 import ast
-import contextlib
 import functools
 import http.server
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -14,108 +12,14 @@ import threading
 import pytest
 
 from certstore import anchors
-from plugins.interpreters import ROOT, binary
+from plugins.interpreters import ROOT
 from plugins.peers import PythonServer
 from plugins.pki import DAY, NOW, Pki, make
+from plugins.unix_board import Board
 from securesocket_cli import packages
 
 # The core's limit: what fits beside an application on a stock board.
 CORE_BYTES = 40 * 1024
-
-# The board's side of mpremote: each line is a program, as repr; \x04 and a digit end what it prints.
-BOARD = """
-import sys
-known = {}
-while True:
-    line = sys.stdin.readline()
-    if not line:
-        break
-    status = 0
-    try:
-        exec(eval(line), known)
-    except Exception as error:
-        sys.print_exception(error)
-        status = 1
-    print("\\x04%d" % status)
-"""
-
-
-class Board:
-    """The Unix port in the board's place; only asyncio is frozen, as on boards."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        folder.mkdir()
-
-    def environment(self):
-        env = {name: value for name, value in os.environ.items() if not name.startswith("MICROPY")}
-        return env | {"MICROPYPATH": f":{self.folder / 'lib'}"}
-
-    def run(self, script):
-        done = subprocess.run(
-            [binary("stock"), "-X", "heapsize=2M", "-c", script], cwd=self.folder, env=self.environment(),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    @contextlib.contextmanager
-    def connected(self):
-        """mpremote's own transport, with the Unix port at the other end."""
-        from mpremote.transport import Transport, TransportExecError
-
-        process = subprocess.Popen(
-            [binary("stock"), "-c", BOARD], cwd=self.folder, env=self.environment(),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-
-        class Pipe(Transport):
-            in_raw_repl, mounted = True, False
-
-            def enter_raw_repl(self, **_):
-                pass
-
-            def exit_raw_repl(self):
-                pass
-
-            def close(self):
-                pass
-
-            def exec(self, command, data_consumer=None):
-                text = command if isinstance(command, str) else command.decode()
-                process.stdin.write(repr(text).encode() + b"\n")
-                process.stdin.flush()
-                output = b""
-                while b"\x04" not in output[-4:]:
-                    line = process.stdout.readline()
-                    assert line, "the board ended"
-                    output += line
-                output, _, status = output.rpartition(b"\x04")
-                if status.strip() != b"0":
-                    raise TransportExecError(1, output.decode())
-                if data_consumer:
-                    data_consumer(output)
-                return output
-
-            def eval(self, expression, parse=True):
-                return ast.literal_eval(self.exec(f"print(repr({expression}))").decode())
-
-        try:
-            yield Pipe()
-        finally:
-            process.stdin.close()
-            process.stdout.close()
-            process.wait(10)
-
-    def mpremote(self, *words):
-        from mpremote import main
-
-        with self.connected() as transport, pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                main.State, "ensure_connected", lambda state: setattr(state, "transport", transport)
-            )
-            patch.setattr(sys, "argv", ["mpremote", *words])
-            assert not main.main(), words
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +55,7 @@ def boards(index, pki, tmp_path_factory):
         if names not in made:
             made[names] = board = Board(tmp_path_factory.mktemp("board") / "flash")
             for name in names:
-                board.mpremote("mip", "install", "--index", index[0], name)
+                board.mpremote(["mip", "install", "--index", index[0], name])
             (board.folder / "roots.bin").write_bytes(anchors.build([pki.root.der], 0))
         return made[names]
 
@@ -218,14 +122,14 @@ def test_each_package_installs_all_its_files_and_every_module_loads(boards, name
 
 def test_sources_install_for_a_firmware_without_mpy(index, tmp_path):
     board = Board(tmp_path / "flash")
-    board.mpremote("mip", "install", "--index", index[0], "--no-mpy", "securesocket")
+    board.mpremote(["mip", "install", "--index", index[0], "--no-mpy", "securesocket"])
     assert installed(board) == sorted(packages.files(["securesocket"]))
 
 
 def test_a_version_installs_by_its_number(index, tmp_path):
     board = Board(tmp_path / "flash")
     version = packages.read("certstore").version
-    board.mpremote("mip", "install", "--index", index[0], f"certstore@{version}")
+    board.mpremote(["mip", "install", "--index", index[0], f"certstore@{version}"])
     assert installed(board) == sorted(to.replace(".py", ".mpy") for to in packages.files(["certstore"]))
 
 
@@ -268,6 +172,7 @@ MISSING = (
     ('{"ciphers": "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256"}', "securesocket-options"),
     ('{"min_version": "TLSv1.2"}', "securesocket-options"),
     ('{"pins": ["00" * 32]}', "securesocket-options"),
+    ('{"on_bad_certificate": print}', "securesocket-options"),
     ('{"identity": "CN=device"}', "securesocket-identity"),
 )
 
@@ -303,7 +208,7 @@ def test_each_use_of_another_package_names_it(boards, use, package):
 def test_changes_of_the_store_are_not_passed_over(boards, pki, tmp_path, index):
     """Without the reader of what was removed nothing is trusted."""
     board = Board(tmp_path / "flash")
-    board.mpremote("mip", "install", "--index", index[0], "securesocket")
+    board.mpremote(["mip", "install", "--index", index[0], "securesocket"])
     (board.folder / "roots.bin").write_bytes(anchors.build([pki.root.der], 0))
     (board.folder / "roots-changes.bin").write_bytes(anchors.build([], 0, (), [(b"x" * 20, b"hash")]))
     told = tried(board, 1)

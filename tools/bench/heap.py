@@ -19,7 +19,8 @@ side, port = sys.argv[1], int(sys.argv[2])
 if side == "ours":
     # Modules that the first failure would load are loaded: they are not part of a handshake.
     import certstore.mozilla  # noqa: F401
-    import securesocket.verdict  # noqa: F401
+    import securesocket.verdict
+    import securesocket.wording  # noqa: F401
 
     connect = sides.ours(port, sides.read(sys.argv[4]))
 else:

@@ -235,8 +235,9 @@ def errors_page():
         "Every error is a `SecureSocketError`, which is an `OSError`: `errno` is a number that other\n"
         "code can compare, `code` is the stable name of the cause, and `str(error)` says what was found,\n"
         "what was expected and the remedy. The facts stand in `found`, `expected` and `remedy`; a remedy\n"
-        "that depends on what was found replaces the usual one below. The classes are names of the\n"
-        "package: `from securesocket import Expired`.\n\n"
+        "that depends on what was found replaces the usual one below. Sentences and remedies come with\n"
+        "`securesocket-explain`; without it an error has its class, code and bare facts. The classes are\n"
+        "names of the package: `from securesocket import Expired`.\n\n"
         "An error before the end of the handshake closes the connection, and each further call raises\n"
         "it again. After the handshake, reads and writes are those of MicroPython's `tls`: what goes\n"
         "wrong then is a plain `OSError`.\n",

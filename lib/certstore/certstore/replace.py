@@ -34,7 +34,7 @@ def replace(store, path, tag_key, source, older):
     staged = path + STAGED
     try:
         found = _stage(source, staged, TAG if tag_key is not None else 0)
-        if tag_key is not None and not _same(found, _tag_of(staged, tag_key)):
+        if tag_key is not None and not same(found, _tag_of(staged, tag_key)):
             raise StoreError("store-tag")
         _replace(store, path, staged, older)
     except OSError as error:
@@ -97,7 +97,7 @@ def _chunks(source):
         yield view[at : at + CHUNK]
 
 
-def _same(a, b):
+def same(a, b):
     """Whether two secrets (bytes-like) are equal, in a time that tells nothing of where they differ."""
     if len(a) != len(b):
         return False

@@ -135,9 +135,9 @@ SENTENCES = (
 
 
 def of(code):
-    """(sentence, usual remedy or None) of a code."""
+    """(sentence, usual remedy or None) of a code; twice None for one of a later version."""
     for _, rows in SENTENCES:
         for known, sentence, remedy in rows:
             if code == known:
                 return sentence, remedy
-    raise KeyError(code)
+    return None, None

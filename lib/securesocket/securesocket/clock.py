@@ -51,6 +51,8 @@ _EHOSTUNREACH = const(113)
 class ClockError(SecureSocketError):
     """securesocket.set_clock() did not set the clock."""
 
+    package = "securesocket"
+
     numbers = (
         (_EHOSTUNREACH, "sntp-network"),
         (_ETIMEDOUT, "sntp-timeout"),

@@ -48,8 +48,11 @@ class SecureContext:
             _more().check_versions(options)
         if self.verify is not True and self.verify is not False:
             raise refused("verify", repr(self.verify), "True or False")
-        if self.on_bad_certificate is not None and not callable(self.on_bad_certificate):
-            raise refused("on_bad_certificate", repr(self.on_bad_certificate), "a callable")
+        if self.on_bad_certificate is not None:
+            if not callable(self.on_bad_certificate):
+                raise refused("on_bad_certificate", repr(self.on_bad_certificate), "a callable")
+            # Told now, and not when there is a certificate to decide about.
+            part("securesocket.again", "securesocket-options")
         if self.server_name is not None:
             self.server_name = _host_name(self.server_name)
         self._sources = self._trust_sources(options) if self.verify else None
