@@ -1,5 +1,6 @@
 """Where MicroPython and CPython differ, in one place."""
 
+import gc
 import io
 import time
 
@@ -17,6 +18,11 @@ try:
             return False
         return True
 
+    def make_room(size):
+        """Collect garbage unless `size` bytes of heap are free already, in however many pieces."""
+        if gc.mem_free() < size:
+            gc.collect()
+
 except ImportError:
     ON_DEVICE = False
 
@@ -25,6 +31,9 @@ except ImportError:
 
     def has_room(size):
         return True
+
+    def make_room(size):
+        pass
 
 
 # MicroPython ports count from 1970 or from 2000; certificates and stores count from 1970.

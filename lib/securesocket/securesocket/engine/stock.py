@@ -6,7 +6,7 @@ Certificate message passes (engine.tap): one handshake, whatever the number of r
 
 import tls
 
-from certstore.compat import const, has_room
+from certstore.compat import const, has_room, make_room
 
 from ..path import Path
 from ..trust import ITSELF, SOURCES
@@ -79,7 +79,7 @@ class Session(Tap):
 
     def __init__(self, stream, options, server_hostname, accepted_leaf=None):
         # Where there is little room, the large buffers settle on a heap without garbage.
-        has_room(_SESSION_HEAP_BYTES)
+        make_room(_SESSION_HEAP_BYTES)
         super().__init__(stream)
         self.options = options
         self.hostname = server_hostname
@@ -143,7 +143,7 @@ class Session(Tap):
             return True
         proposal = options.trust.propose(data, start, stop, self._offer)
         _overwrite_stack(_STALE_FRAMES)
-        has_room(_CHAIN_HEAP_BYTES)
+        make_room(_CHAIN_HEAP_BYTES)
         if proposal == _NO_ANCHOR:
             self.path.unanchored = True
         if proposal != _EXACT:
@@ -155,7 +155,7 @@ class Session(Tap):
     def _offer(self, der, source):
         # tls takes bytes only; a view of flash is copied here, and is garbage right away. Where the heap is
         # nearly full, garbage is collected before mbedTLS's parts of the anchor settle above it.
-        has_room(_CHAIN_HEAP_BYTES)
+        make_room(_CHAIN_HEAP_BYTES)
         try:
             self.context.load_verify_locations(bytes(der))
         except ValueError:
