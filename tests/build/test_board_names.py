@@ -25,7 +25,6 @@ C_OF_PORT = {
 FROM_LIBRARIES = {
     "LWIP_ARP": "lwIP 2.2, src/include/lwip/opt.h",
     "LWIP_ETHERNET": "lwIP 2.2, src/include/lwip/opt.h",
-    "LWIP_IPV6_MLD": "lwIP 2.2, src/include/lwip/opt.h",
     "PICO_PRINTF_SUPPORT_FLOAT": "Pico SDK 2.1, src/rp2_common/pico_printf/printf.c",
 }
 # Options of ESP-IDF that no board of MicroPython sets. All: ESP-IDF 5.4, components/mbedtls/Kconfig.
