@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import tomllib
 
 import pytest
 
@@ -132,10 +133,10 @@ def test_readme_stays_short():
 # ---- what is shown: the commands
 
 
-def blocks(language):
-    """[(heading above, text)] of the README's fenced blocks."""
+def blocks(language, page=README):
+    """[(heading above, text)] of a page's fenced blocks."""
     found, heading = [], ""
-    for match in re.finditer(rf"^## ([^\n]+)$|^```{language}\n(.*?)^```$", README, re.M | re.S):
+    for match in re.finditer(rf"^## ([^\n]+)$|^```{language}\n(.*?)^```$", page, re.M | re.S):
         if match[1]:
             heading = match[1]
         else:
@@ -170,8 +171,9 @@ def typed(block, board):
             subprocess.run(line, shell=True, check=True, timeout=60)
 
 
-STOCK_BOARD = [text for heading, text in blocks("sh") if heading == "On a stock board"]
-MIP, COPY, COMPILED = STOCK_BOARD
+PACKAGES = (ROOT / "docs" / "packages.md").read_text()
+FIRMWARE, MIP = (text for heading, text in blocks("sh") if heading == "On a board")
+COPY, COMPILED = (text for heading, text in blocks("sh", PACKAGES))
 
 CONNECT = """
 import securesocket
@@ -240,6 +242,19 @@ def test_stock_board_without_a_store_says_what_to_do(checkout, tmp_path, monkeyp
         "try:\n    SecureContext()\nexcept ConfigurationError as error:\n    print(error.code, error.remedy)"
     )
     assert said.startswith("no-store ") and "securesocket store push" in said
+
+
+def test_commands_of_the_firmware_do_what_they_say():
+    build, flash, emulate = (line.split("#")[0].split() for line in FIRMWARE.splitlines())
+    assert build == ["make", "firmware", "BOARD=PICO_SECURE"] and emulate == ["make", "emulate"]
+    done = subprocess.run([*flash, "--dry-run"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "application" in done.stdout and "nothing was written" in done.stdout
+
+
+def test_boards_of_the_readme_are_all_that_there_are():
+    told = re.findall(r"`(\w+_SECURE)`", README.partition("## On a board")[2].partition("```")[0])
+    assert sorted(told) == sorted(tomllib.loads((ROOT / "boards" / "boards.toml").read_text()))
 
 
 def test_the_two_commands_exist():
