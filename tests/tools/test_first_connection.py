@@ -47,7 +47,7 @@ gc.collect()
 print("free", gc.mem_free())
 """
 # Of about 220 KB: what a connection keeps is free again, and the modules are frozen.
-FREE_AFTERWARDS = 170_000
+FREE_AFTERWARDS = 160_000
 UNTIL_THE_CLOCK = """
 try:
     securesocket.SecureSocket("localhost", PORT)
