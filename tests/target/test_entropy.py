@@ -12,6 +12,8 @@ class Source:
         %s
 
 entropy.os = Source
+# The emulator accepts it at its start.
+entropy.is_weak_accepted = False
 %s
 tell(attempt(**ROW))
 """
@@ -50,6 +52,7 @@ class Source:
         return bytes(size)
 
 entropy.os = Source
+entropy.is_weak_accepted = False
 with open(PATH, "wb") as file:
     file.write(anchors.build([], 0))
 try:

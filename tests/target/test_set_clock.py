@@ -234,6 +234,8 @@ class Constant:
         return bytes(size)
 
 entropy.os = Constant
+# The emulator accepts it at its start.
+entropy.is_weak_accepted = False
 try:
     securesocket.set_clock(host="127.0.0.1", port=9)
 except securesocket.EntropyError as error:

@@ -1,4 +1,4 @@
-"""What only the device can tell, asked of the emulated Pico: where the store lies, the heap, a GET."""
+"""What only the device can tell, asked of the emulated Pico: where the store lies, the heap."""
 
 import json
 import os
@@ -98,25 +98,22 @@ def test_random_source_is_constant(pico):
     assert told(pico, script) == first
 
 
-GET = """
+CONNECT = """
 import gc, json
 from securesocket import SecureSocket
 
 gc.collect()
 ballast = []
-while FREE and gc.mem_free() > FREE + 4096:
+while gc.mem_free() > FREE + 4096:
     ballast.append(bytearray(2048))
 gc.collect()
 try:
-    stream = SecureSocket("localhost", PORT, {"trust": TRUST})
-    stream.write(b"GET / HTTP/1.0\\r\\n\\r\\n")
-    said = [stream.authorized, stream.readline().decode(), len(stream.read(1000))]
-    stream.close()
+    SecureSocket("localhost", PORT, {"trust": TRUST}).close()
+    said = "connected"
 except OSError as error:
     said = [type(error).__name__, error.found]
-stream = ballast = None
-gc.collect()
-print(json.dumps([said, gc.mem_free()]))
+ballast = None
+print(json.dumps(said))
 """
 
 
@@ -129,14 +126,8 @@ def https(tmp_path_factory):
     server.stop()
 
 
-def test_page_is_read_over_ppp_and_the_heap_is_free_again(pico, https):
-    (authorized, status, size), free = told(pico, GET, FREE=0, **https)
-    assert authorized is True and status == "HTTP/1.0 200 ok\r\n" and size == 1000
-    assert free > 180_000
-
-
 def test_too_small_a_heap_is_told_as_that(pico, https):
-    (kind, found), _ = told(pico, GET, FREE=20_000, **https)
+    kind, found = told(pico, CONNECT, FREE=20_000, **https)
     assert kind == "MemoryBudgetError", found
 
 

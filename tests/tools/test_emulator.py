@@ -1,6 +1,8 @@
 """The emulator's own parts: what it corrects, what it sees, and each of its errors."""
 
 import os
+import pty
+import select
 import shutil
 import socket
 import struct
@@ -26,6 +28,7 @@ from emulator.errors import (
 )
 from emulator.repl import BANNER, FINISH, REBOOT, RawRepl
 from plugins.interpreters import ROOT
+from plugins.peers import free_port
 
 # Of a device that is shared, by tests of other modules too.
 shared = pytest.mark.xdist_group("emulator")
@@ -335,12 +338,59 @@ def test_soft_reset_at_the_prompt_brings_the_network_back(pico):
     assert pico.run(script, reset=False)["stdout"] == "False 10.0.2.15\n"
 
 
+def command(module, *words):
+    words = [sys.executable, "-m", module, *words]
+    return subprocess.run(words, cwd=ROOT / "tools", capture_output=True, text=True, timeout=120)
+
+
 @shared
-def test_mpremote_connects(pico):
-    words = ["connect", f"socket://{HOST}:{pico.repl_port}", "resume", "exec", "print(6 * 7)"]
-    words = [sys.executable, "-m", "mpremote", *words]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout.split()) == (0, ["42"]), done
+def test_mpremote_runs_a_command_after_its_soft_reset(pico):
+    """Twice: the second one finds the REPL as the first has left it."""
+    for _ in range(2):
+        where = f"socket://{HOST}:{pico.repl_port}"
+        done = command(
+            "mpremote", "connect", where, "exec", "import securesocket; securesocket.help(); print(emulated)"
+        )
+        assert done.returncode == 0, done
+        assert "Connect\n" in done.stdout and "module 'emulated'" in done.stdout
+
+
+@shared
+def test_deploy_recognises_the_board(pico):
+    done = command("securesocket_cli", "deploy", f"socket://{HOST}:{pico.repl_port}", "--dry-run")
+    assert "Raspberry Pi Pico, securesocket with RP2040" in done.stdout, done
+    assert done.returncode == 1 and "frozen in this firmware" in done.stderr
+
+
+def read_until(file, mark, typing=b""):
+    """What comes up to `mark`; `typing` goes in each second: what comes before a terminal is open is lost."""
+    said = b""
+    for _ in range(60):
+        while mark not in said and select.select([file], [], [], 1)[0]:
+            said += os.read(file, 1000)
+        if mark in said:
+            return said
+        os.write(file, typing)
+    raise AssertionError(said)
+
+
+def test_terminal_of_make_emulate_types_at_the_repl():
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emulator", "--port", str(free_port())], cwd=ROOT / "tools", stdin=theirs,
+        stdout=theirs, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert b"socket://" in read_until(ours, b"Ctrl-] ends it")
+        read_until(ours, b">>> ", b"\r")
+        read_until(ours, b"\n42\r", b"print(6 * 7)\r")
+        os.write(ours, b"\x1d")
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
 
 
 @shared

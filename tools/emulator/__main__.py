@@ -30,13 +30,11 @@ def terminal(port):
         where = f"socket://{HOST}:{pico.repl_port}"
         click.echo(
             f"network: up, through PPP; this computer's loopback is 10.0.2.2, and `localhost`\n"
-            f"connect: {sys.executable.rpartition('/')[0]}/mpremote connect {where}"
+            f"connect: {sys.executable.rpartition('/')[0]}/securesocket repl {where}"
         )
         try:
             if sys.stdin.isatty():
-                subprocess.run(
-                    [sys.executable, "-m", "mpremote", "connect", where, "resume", "repl"], check=False
-                )
+                subprocess.run([sys.executable, "-m", "securesocket_cli", "repl", where], check=False)
             else:
                 sys.stdin.read()
         except KeyboardInterrupt:

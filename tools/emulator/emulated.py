@@ -14,6 +14,8 @@ import time
 import machine
 import network
 
+from certstore.entropy import accept_weak
+
 if time.gmtime()[0] < NOW[0]:
     machine.RTC().datetime(NOW)
 
@@ -41,9 +43,4 @@ class _Socket:
 
 sys.modules["socket"] = _Socket(socket)
 
-try:
-    from certstore.entropy import accept_weak
-except ImportError:
-    pass
-else:
-    accept_weak()
+accept_weak()

@@ -18,7 +18,7 @@ from emulator.console import Console
 from emulator.errors import MachineStopped, NetworkDown, ScriptTimeout
 from emulator.heap import Heap, Window
 from emulator.network import HOST_ADDRESS, Network
-from emulator.repl import BANNER, RAW, REBOOT, RawRepl
+from emulator.repl import BANNER, FRIENDLY, RAW, REBOOT, RawRepl
 
 MS = 1_000_000
 TICK_NS = MS
@@ -111,7 +111,7 @@ class Machine:
     # ---- life
 
     async def start(self):
-        """Boot, and install the script that brings clock and network up at every reset."""
+        """Boot, install the script that brings clock and network up at every reset, and leave a prompt."""
         self._ticking.schedule(TICK_NS)
         try:
             await self._device.astart(BOOT_WALL_S)
@@ -129,6 +129,7 @@ class Machine:
             if done["stderr"]:
                 raise MachineStopped(f"the device does not take its {name}: {done['stderr']}")
         await self.run("pass", BOOT_MS)
+        self.console.write(FRIENDLY)
 
     async def run(self, source, timeout_ms, *, reset=True, on_output=None):
         """Run a script, by default after a soft reset; what it said and what it took.
