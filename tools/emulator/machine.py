@@ -89,9 +89,10 @@ class Machine:
             self._tail = b""
             self.network.close()
             self._device.hard_reset()
-            # The REPL that comes up is the friendly one; who was in the other waits for its banner.
-            if before.rfind(BANNER) >= before.rfind(PROMPT):
-                self.console.write(RAW)
+            # The REPL that comes up is the friendly one, and what it says before the host has set up USB is
+            # lost: either key has a banner printed, of the REPL that was left.
+            was_raw = before.rfind(BANNER) >= before.rfind(PROMPT)
+            self.console.write(RAW if was_raw else FRIENDLY)
 
     # ---- windows
 
