@@ -18,6 +18,10 @@ try:
             return False
         return True
 
+    def hold_room(size, free):
+        """Something that holds `size` bytes of heap until it is closed; none if less than `free` are free."""
+        return io.BytesIO(size if gc.mem_free() >= free else 0)
+
     def make_room(size):
         """Collect garbage unless `size` bytes of heap are free already, in however many pieces."""
         if gc.mem_free() < size:
@@ -31,6 +35,9 @@ except ImportError:
 
     def has_room(size):
         return True
+
+    def hold_room(size, free):
+        return io.BytesIO()
 
     def make_room(size):
         pass

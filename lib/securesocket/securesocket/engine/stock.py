@@ -6,7 +6,7 @@ Certificate message passes (engine.tap): one handshake, whatever the number of r
 
 import tls
 
-from certstore.compat import const, has_room, make_room
+from certstore.compat import const, has_room, hold_room, make_room
 
 from ..path import Path
 from ..trust import ITSELF, SOURCES
@@ -25,6 +25,10 @@ DEFAULT_CIPHERS = (
 
 # A session with its handshake: 16 KB and 4 KB of record buffers, state, chain, one signature.
 _SESSION_HEAP_BYTES = const(40960)
+# A gap below those buffers, for the numbers of mbedTLS's arithmetic: the allocator searches from the lowest free
+# block on, and would step over 20 KB of buffers some thousand times. Not where the heap is small.
+_GAP_BYTES = const(8192)
+_GAP_FROM_BYTES = const(65536)
 # From here on the handshake needs the anchor, the chain and one signature's numbers, with room to spare.
 _CHAIN_HEAP_BYTES = const(14336)
 
@@ -80,6 +84,7 @@ class Session(Tap):
     def __init__(self, stream, options, server_hostname, accepted_leaf=None):
         # Where there is little room, the large buffers settle on a heap without garbage.
         make_room(_SESSION_HEAP_BYTES)
+        gap = hold_room(_GAP_BYTES, _GAP_FROM_BYTES)
         super().__init__(stream)
         self.options = options
         self.hostname = server_hostname
@@ -97,6 +102,7 @@ class Session(Tap):
             for certificate in chain:
                 context.load_cert_chain(certificate, key)
         self.ssl = context.wrap_socket(self, server_hostname=server_hostname, do_handshake_on_connect=False)
+        gap.close()
 
     def step(self):
         """Runs the handshake as far as it goes: 0 when it is over, else what to wait for (POLLIN, POLLOUT).
