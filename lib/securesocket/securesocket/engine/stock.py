@@ -25,8 +25,8 @@ DEFAULT_CIPHERS = (
 
 # A session with its handshake: 16 KB and 4 KB of record buffers, state, chain, one signature.
 _SESSION_HEAP_BYTES = const(40960)
-# A gap below those buffers, for the numbers of mbedTLS's arithmetic: the allocator searches from the lowest free
-# block on, and would step over 20 KB of buffers some thousand times. Not where the heap is small.
+# A gap below those buffers, for the numbers of mbedTLS's arithmetic: the allocator searches from the lowest
+# free block on, and would step over 20 KB of buffers some thousand times. Not where the heap is small.
 _GAP_BYTES = const(8192)
 _GAP_FROM_BYTES = const(65536)
 # From here on the handshake needs the anchor, the chain and one signature's numbers, with room to spare.
