@@ -2,7 +2,6 @@
 
 import os
 import pty
-import select
 import shutil
 import socket
 import struct
@@ -29,6 +28,7 @@ from emulator.errors import (
 from emulator.repl import BANNER, FINISH, REBOOT, RawRepl
 from plugins.interpreters import ROOT
 from plugins.peers import free_port
+from plugins.terminal import readable
 
 # Of a device that is shared, by tests of other modules too.
 shared = pytest.mark.xdist_group("emulator")
@@ -366,7 +366,7 @@ def read_until(file, mark, typing=b""):
     """What comes up to `mark`; `typing` goes in each second: what comes before a terminal is open is lost."""
     said = b""
     for _ in range(60):
-        while mark not in said and select.select([file], [], [], 1)[0]:
+        while mark not in said and readable(file, 1):
             said += os.read(file, 1000)
         if mark in said:
             return said

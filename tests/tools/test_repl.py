@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import time
 import pytest
 
 from plugins.interpreters import BUILDS, HOST_PATHS, binary, environment
+from plugins.terminal import readable
 
 TAB = "\t"
 FIRST = ("accept_weak_entropy", "default_store", "errors", "help", "set_clock")
@@ -48,8 +48,7 @@ class Repl:
         start = time.monotonic()
         while not self.text.endswith(end):
             left = timeout_s - (time.monotonic() - start)
-            ready = select.select([self.terminal], [], [], max(left, 0))[0]
-            assert ready, f"no {end!r} after {timeout_s} s: {self.text!r}"
+            assert readable(self.terminal, left), f"no {end!r} after {timeout_s} s: {self.text!r}"
             self.text += os.read(self.terminal, 65536).decode()
         found, self.text = self.text, ""
         return found.replace("\r\n", "\n")

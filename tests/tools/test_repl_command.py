@@ -2,7 +2,6 @@
 
 import os
 import pty
-import select
 import subprocess
 import sys
 import time
@@ -10,12 +9,13 @@ import time
 from plugins.board import Board
 from plugins.command import run
 from plugins.interpreters import ROOT
+from plugins.terminal import readable
 
 
 def read(terminal, seconds):
     """What is printed within this time."""
     said, end = b"", time.monotonic() + seconds
-    while select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+    while readable(terminal, end - time.monotonic()):
         said += os.read(terminal, 1000)
     return said
 
