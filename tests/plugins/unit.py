@@ -74,7 +74,7 @@ class UnitFailure(Exception):
 class UnitItem(pytest.Item):
     def __init__(self, *, interpreter, function, **kwargs):
         super().__init__(**kwargs)
-        self.interpreter, self.function = interpreter, function
+        self.interpreter, self.name_of_test = interpreter, function
         # A module may write files beside it: its interpreters take turns.
         self.add_marker(pytest.mark.xdist_group(self.path.stem))
 
@@ -83,12 +83,12 @@ class UnitItem(pytest.Item):
         key = (self.path, self.interpreter)
         if key not in results:
             wanted = [
-                item.function
+                item.name_of_test
                 for item in self.session.items
                 if isinstance(item, UnitItem) and (item.path, item.interpreter) == key
             ]
             results[key] = run_module(self.interpreter, self.path, wanted)
-        verdict = results[key][self.function]
+        verdict = results[key][self.name_of_test]
         if verdict.kind == "skip":
             pytest.skip(verdict.text or "no reason given")
         if verdict.kind == "fail":
