@@ -51,12 +51,11 @@ NOT_HERE = (
     ("test_wire.py::test_changed_byte*", LEAK_LOOPS),
 )
 
-# What plain `make test` runs here: ways that a connection ends, in tests that take little emulated time. Two
-# of them have a handshake, which takes most of a minute of ours: the store of the firmware, and asyncio.
+# What plain `make test` runs here: ways that a connection ends, in tests that take little emulated time.
+# Only asyncio's has a handshake, most of a minute of ours; the store's is in test_first_connection.py.
 SAMPLE = (
     "test_clock.py::test_clock_that_was_never_set_is_told_before_any_handshake[[]stock-socket]",
     "test_options.py::test_options_that_contradict_each_other_are_refused[[]stock]",
-    "test_options.py::test_store_of_the_firmware_is_the_default[[]stock]",
     "test_peers.py::test_deadline_holds[[]stock-wrap-says nothing]",
     "test_peers.py::test_what_is_no_tls_is_told[[]stock-HTTP]",
     "test_stream.py::test_each_way_to_connect_is_verified[[]stock-asyncio]",
