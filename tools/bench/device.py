@@ -18,7 +18,7 @@ COLLECT_BYTES = 1024
 HEAP_ABOVE_BYTES = 2048
 TIME_RATIO = 1.1
 FLASH_BYTES = 660_000
-FREE_BYTES = 185 * 1024
+FREE_BYTES = 185_000
 
 
 def device(rows, bare, port, root, store):
