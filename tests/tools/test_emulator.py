@@ -1,7 +1,6 @@
 """The emulator's own parts: what it corrects, what it sees, and each of its errors."""
 
 import os
-import pty
 import shutil
 import socket
 import struct
@@ -28,7 +27,7 @@ from emulator.errors import (
 from emulator.repl import BANNER, FINISH, REBOOT, RawRepl
 from plugins.interpreters import ROOT
 from plugins.peers import free_port
-from plugins.terminal import readable
+from plugins.terminal import program, read_until
 
 # Of a device that is shared, by tests of other modules too.
 shared = pytest.mark.xdist_group("emulator")
@@ -362,35 +361,13 @@ def test_deploy_recognises_the_board(pico):
     assert done.returncode == 1 and "frozen in this firmware" in done.stderr
 
 
-def read_until(file, mark, typing=b""):
-    """What comes up to `mark`; `typing` goes in each second: what comes before a terminal is open is lost."""
-    said = b""
-    for _ in range(60):
-        while mark not in said and readable(file, 1):
-            said += os.read(file, 1000)
-        if mark in said:
-            return said
-        os.write(file, typing)
-    raise AssertionError(said)
-
-
 def test_terminal_of_make_emulate_types_at_the_repl():
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "emulator", "--port", str(free_port())], cwd=ROOT / "tools", stdin=theirs,
-        stdout=theirs, stderr=theirs, start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert b"socket://" in read_until(ours, b"Ctrl-] ends it")
-        read_until(ours, b">>> ", b"\r")
-        read_until(ours, b"\n42\r", b"print(6 * 7)\r")
-        os.write(ours, b"\x1d")
+    with program("emulator", "--port", str(free_port())) as (process, terminal):
+        assert b"socket://" in read_until(terminal, b"Ctrl-] ends it")
+        read_until(terminal, b">>> ", b"\r")
+        read_until(terminal, b"\n42\r", b"print(6 * 7)\r")
+        os.write(terminal, b"\x1d")
         assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-        os.close(theirs)
 
 
 @shared

@@ -1,7 +1,6 @@
 """`securesocket flash`: what the user typed to calls, and what happens to text."""
 
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from .flash_boards import board as find_board
 from .flash_boards import read_image
 from .store_output import say, say_table
 from .table import Command, console
-from .transport import mpremote, need_mpremote, need_port
+from .transport import mpremote, need_mpremote, need_port, program
 
 _ESP_VENDORS = {
     0x303A: "Espressif",
@@ -172,24 +171,11 @@ def esp_port():
 
 def esptool(chip, port, after, words, shown=False):
     """Run esptool. CommandError with its last line if it fails."""
-    command = [sys.executable, "-m", "esptool", "--chip", chip, "--port", port, "--after", after, *words]
-    out = None if shown else subprocess.PIPE
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.PIPE,
-            timeout=_ESPTOOL_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise CommandError(
-            f"esptool: no end after {_ESPTOOL_S} s; remedy: reset the board, and try again"
-        ) from None
-    if done.returncode:
-        said = ((done.stdout or b"") + b"\n" + done.stderr).decode("utf-8", "replace").strip().splitlines()
-        fatal = [line for line in said if "rror" in line] or said or [f"exit status {done.returncode}"]
+    options = ["--chip", chip, "--port", port, "--after", after]
+    status, output, said = program("esptool", [*options, *words], shown, _ESPTOOL_S)
+    if status:
+        said = (output + "\n" + said).strip().splitlines()
+        fatal = [line for line in said if "rror" in line] or said or [f"exit status {status}"]
         raise CommandError(
             f"esptool: {names.escape(fatal[-1])}; the chip's own boot loader is in ROM and still there; "
             "remedy: flash again"

@@ -21,31 +21,35 @@ _TIMEOUT_S = 300
 def mpremote(words, shown=False, timeout_s=_TIMEOUT_S):
     """Run mpremote; what it prints, unless it is `shown`. CommandError with its last line if it fails, or if
     it has not ended after timeout_s: a board that hangs says nothing."""
-    command = [sys.executable, "-m", "mpremote", *words]
-    out = None if shown else subprocess.PIPE
+    status, output, said = program("mpremote", words, shown, timeout_s)
+    if status:
+        raise CommandError(_failure(status, output, said))
+    return output
+
+
+def program(module, words, shown, timeout_s):
+    """Run a Python program that talks to a board: (exit status, what it printed unless it is `shown`, what it
+    said on standard error). CommandError if it has not ended after timeout_s."""
     try:
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", module, *words],
             stdin=subprocess.DEVNULL,
-            stdout=out,
+            stdout=None if shown else subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise CommandError(
-            f"mpremote: no answer from the board for {timeout_s} s; remedy: reset it, and try again"
+            f"{module}: no answer from the board for {timeout_s} s; remedy: reset it, and try again"
         ) from None
-    output = (done.stdout or b"").decode("utf-8", "replace")
-    if done.returncode:
-        raise CommandError(_failure(output, done))
-    return output
+    printed = done.stdout or b""
+    return done.returncode, printed.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 
-def _failure(output, done):
-    said = done.stderr.decode("utf-8", "replace")
+def _failure(status, output, said):
     lines = (output + "\n" + said).strip().splitlines()
-    reason = lines[-1].removeprefix("mpremote: ") if lines else f"exit status {done.returncode}"
+    reason = lines[-1].removeprefix("mpremote: ") if lines else f"exit status {status}"
     lost = [line for line in lines if any(word in line for word in _LOST)]
     if lost and "Traceback" in said:
         reason = f"the connection to the board was lost ({lost[0].rpartition(': ')[2]})"
