@@ -3,6 +3,8 @@
 mbedTLS forgets a handshake that it has refused, so the certificate has to be shown again.
 """
 
+import socket
+
 from .errors import CertificateError
 from .socket import unreachable
 
@@ -16,12 +18,16 @@ def is_accepted(error, decide):
 
 def connect(opened, waits, leaf):
     """Generator: connects a SecureSocket once more, to take this very certificate (DER)."""
+    address = opened._address
     try:
-        yield from opened._connect_to(opened._family, opened._address)
+        yield from opened._connect_to(_family(address), address, waits)
     except OSError as error:
         raise unreachable("connect", "%s, the second time: %s" % (opened._hostname, error))
     opened._start(opened._inner, waits, leaf)
-    want = opened._step()
-    while want:
-        yield want
-        want = opened._step()
+
+
+def _family(address):
+    if isinstance(address, tuple):
+        return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    # The Unix port keeps a raw sockaddr.
+    return socket.sockaddr(address)[0]

@@ -1,7 +1,7 @@
 """A TLS connection over any stream, verified before its first byte is handed out.
 
-A step is a callable that goes on as far as it can and returns the events it waits for (POLLIN, POLLOUT),
-0 at the end; the blocking front and the asyncio front differ only in how they wait.
+SecureStream._step goes on as far as it can and returns the events it waits for (POLLIN, POLLOUT), 0 at the
+end; the blocking front and the asyncio front differ only in how they wait.
 """
 
 import io
@@ -36,6 +36,8 @@ class SecureStream(io.IOBase):
     authorization_error = None
     stage = "connect"
     resolve_ms = connect_ms = handshake_ms = None
+    # A generator that opens the connection, and yields the events it waits for.
+    _opening = None
     _inner = None
     _session = None
     _ssl = None
@@ -143,6 +145,9 @@ class SecureStream(io.IOBase):
         return 0
 
     def _start(self, stream, waits, accepted_leaf=None):
+        if self._opening is not None:
+            # Not `del`: MicroPython's maps keep the value of a deleted entry alive.
+            self._opening = None
         self.stage = "handshake"
         self.handshake_ms = ticks_ms()
         self._inner = stream
@@ -153,12 +158,12 @@ class SecureStream(io.IOBase):
         except (AttributeError, OSError):
             pass  # no socket, or a port that does not know the option: it only costs time
         try:
-            self._session = engine.Session(stream, self._context, self._hostname, accepted_leaf)
+            self._session = engine.Session(stream, self, accepted_leaf)
         except Exception as error:
             self._drop()
             raise _not_started(error)
-        if waits:
-            self._session.wait = self._wait
+        if not waits:
+            self._session.waits = False
 
     def _take(self, stream, timeout_ms):
         """The blocking handshake over a stream that was opened elsewhere."""
@@ -169,7 +174,7 @@ class SecureStream(io.IOBase):
         self._start(stream, True)
         if not switches:
             self._session.waits_first = True
-        self._run(self._step)
+        self._run()
         if switches:
             stream.setblocking(True)
 
@@ -183,7 +188,9 @@ class SecureStream(io.IOBase):
             self._recover(error)
 
     def _step(self):
-        """The handshake, as far as it goes: what to wait for, or 0 when it is over."""
+        """Opening and handshake, as far as they go: what to wait for, or 0 when they are over."""
+        if self._opening is not None:
+            return next(self._opening, 0) or self._step()
         want = self._session.step()
         if not want:
             self._established()
@@ -211,7 +218,8 @@ class SecureStream(io.IOBase):
         self.write = ssl.write
 
     def _recover(self, error):
-        """After an exception: closes everything and raises the typed error, which latches."""
+        """After an exception: closes everything and raises the typed error, which latches; returns where
+        there is something to go on with (_opening)."""
         if self.stage == "handshake":
             self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
         session = self._session
@@ -240,7 +248,8 @@ class SecureStream(io.IOBase):
             inner.close()
 
     def _deadline(self, timeout_ms):
-        self._timeout_ms = timeout_ms
+        if timeout_ms != self._timeout_ms:
+            self._timeout_ms = timeout_ms
         if timeout_ms is not None:
             self._deadline_ms = ticks_add(ticks_ms(), timeout_ms)
 
@@ -268,17 +277,22 @@ class SecureStream(io.IOBase):
 
         return HandshakeTimeout("timeout", self.stage, self._timeout_ms)
 
-    def _run(self, step):
-        """The blocking front: calls step() until it returns 0, and waits for the events it returns."""
-        while step is not None:
-            try:
-                events = step()
-                while events:
-                    self._wait(events)
-                    events = step()
-                return
-            except BaseException as error:  # also Ctrl-C: no socket stays open behind it
-                step = self._recover(error)
+    def _run(self):
+        """The blocking front: its steps wait by themselves."""
+        if self._opening is not None:
+            self._open_now()
+        # Its __exit__ is _recover: unlike a frame with `except ... as`, this one is small enough for the C
+        # stack, and takes no heap from mbedTLS.
+        with self._session:
+            self._step()
+        if self._opening is not None:
+            self._run()
+
+    def _open_now(self):
+        try:
+            next(self._opening, 0)
+        except BaseException as error:  # also Ctrl-C: no socket stays open behind it
+            self._recover(error)
 
 
 def refuse_second_connection(context):

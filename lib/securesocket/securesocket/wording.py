@@ -102,9 +102,7 @@ def stage(session):
         return "waiting for the server's Finished"
     if reader.last >= 0:
         return "last message received: %s" % message_name(reader.last)
-    if session.last_sent >= 0:
-        return "%s sent, nothing received" % message_name(session.last_sent)
-    return "nothing sent yet"
+    return "nothing received yet"
 
 
 def alert(number):
