@@ -88,19 +88,10 @@ class SecureSocket(SecureStream):
         try:
             super()._recover(error)
         except SecureSocketError as refused:
-            if (
-                session is None
-                or session.accepted_leaf is not None
-                or self._context.on_bad_certificate is None
-            ):
+            if session is None or self._context.on_bad_certificate is None:
                 raise
             again = part("securesocket.again", "securesocket-options")
-            if not again.is_accepted(refused, self._context.on_bad_certificate):
-                raise
-            self._error = None
-            self.authorization_error = refused
-            leaf = bytes(refused.certificate.der)
-            return stepper(again.connect(self, session.wait is not None, leaf))
+            return stepper(again.connected(self, session, refused))
 
     def _resolve(self, host, port):
         """The addresses of the host; the deadline starts after it, for nothing can interrupt getaddrinfo."""
@@ -109,8 +100,9 @@ class SecureSocket(SecureStream):
         try:
             found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
         except OSError as error:
-            raise unreachable("resolve", "%s (%s)" % (host, error))
+            self._recover(unreachable("resolve", "%s (%s)" % (host, error)))
         self.resolve_ms = ticks_diff(ticks_ms(), started)
+        self._tell("resolve")
         self._deadline(self._timeout_ms)
         return found
 
@@ -123,6 +115,7 @@ class SecureSocket(SecureStream):
             try:
                 yield from self._connect_to(info[0], info[-1])
                 self.connect_ms = ticks_diff(ticks_ms(), started)
+                self._tell("connect")
                 break
             except OSError as error:
                 if isinstance(error, SecureSocketError):
@@ -145,7 +138,7 @@ class SecureSocket(SecureStream):
             if error.errno not in _CONNECTING:
                 raise
         yield _POLLOUT
-        if self._poll_inner(_POLLOUT) & _POLLERR_OR_HUP:
+        if self._poll_inner(_POLLOUT, 0) & _POLLERR_OR_HUP:
             # A second connect reports why the first one failed.
             try:
                 inner.connect(address)

@@ -32,6 +32,11 @@ _FINISHED = const(4)
 _NOT_TLS = const(5)
 _OVERSIZE = const(6)
 
+# Of `figures`; report.Report has them all.
+_RECEIVED = const(0)
+_SENT = const(1)
+_LARGEST = const(2)
+
 
 class Tap(io.IOBase):
     """Passes bytes between `stream` and mbedTLS, and shows the server's flight to its subclass.
@@ -46,7 +51,8 @@ class Tap(io.IOBase):
     accepted the server's Finished. reader: a HandshakeReader; None right after the Certificate message
     and when the handshake is over. wait(events): if set, blocks until the stream is ready, or raises;
     waits_first: the stream would itself block in readinto.
-    stream is None once mbedTLS has closed it.
+    stream is None once mbedTLS has closed it. figures: what a report tells, by the numbers that it has; 0
+    where nothing was noted. One list, which outlives the handshake: seven attributes would cost more.
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
@@ -68,6 +74,7 @@ class Tap(io.IOBase):
     def __init__(self, stream):
         self.stream = stream
         self.reader = HandshakeReader()
+        self.figures = [0] * 8
 
     def poll(self, events):
         """Which of `events` (POLLIN, POLLOUT), or which errors, the stream has now."""
@@ -133,6 +140,11 @@ class Tap(io.IOBase):
         if not have:
             self.closed_by_peer = have == 0
             return have
+        figures = self.figures
+        figures[_RECEIVED] += have
+        # mbedTLS asks for a record's header, then for what that announces.
+        if len(buf) > figures[_LARGEST]:
+            figures[_LARGEST] = len(buf)
         if self._watch(buf, have):
             return have
         # mbedTLS reads its authmode when it starts on a message: have it start again on this one.
@@ -211,6 +223,7 @@ class Tap(io.IOBase):
                 elif kind == _ALERT_RECORD and len(buf) == _PLAIN_ALERT:
                     self.alert_sent = buf[6]
         self._sent_left -= count
+        self.figures[_SENT] += count
         return count
 
 
