@@ -55,7 +55,7 @@ class SecureContext:
         if self.server_name is not None:
             self.server_name = _host_name(self.server_name)
         self.trace = options.get("trace")
-        if self.trace:
+        if self.trace is not None and self.trace is not False:
             # What makes the tracer of a connection.
             self.trace = part("securesocket.trace", "securesocket-trace").maker(self.trace)
         self._sources = self._trust_sources(options) if self.verify else None
