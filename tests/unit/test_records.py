@@ -186,7 +186,7 @@ def test_an_endless_message_is_never_named():
 
 
 def test_no_bytes_raise_anything():
-    """Each byte of a flight changed in three ways, and every prefix: named or not, all of them are counted."""
+    """Each byte of a flight changed in three ways, and every prefix: named or not, all are counted."""
     data = flight("client_auth_ec")[:400] + CLIENT
     for at in range(0, len(data), STRIDE):
         for value in (0, 255, data[at] ^ 1):

@@ -85,7 +85,7 @@ class SecureStream(io.IOBase):
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, *failure):
         self.close()
 
     # The stream, until the handshake is over; _established puts mbedTLS's methods in their place.
@@ -243,6 +243,8 @@ class SecureStream(io.IOBase):
             else:
                 error = session.explain(error)
         self._error = error if isinstance(error, SecureSocketError) else SecureSocketError("closed")
+        # Where it fails as it is made, nobody has the connection; what is asked then is its report.
+        self._error.connection = self
         self._tell("failed " + self._error.code)
         raise error
 

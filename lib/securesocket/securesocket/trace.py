@@ -45,6 +45,7 @@ class Tracer:
 
     def attach(self, session):
         """Puts itself between an engine's session, which has not begun, and its stream."""
+        self._over = False  # it may be the second connection
         self.received = MessageReader()
         self.sent = MessageReader()
         session.stream = _Between(session.stream, self)
@@ -177,7 +178,7 @@ def line(event):
     """An event as a line of text."""
     at_ms, way, name, size, free = event
     count = "{:,}".format(size) if size else ""
-    return "%5d ms  %s %-20s %7s  heap %7s" % (at_ms, way, name, count, "{:,}".format(free))
+    return "%5d ms  %s %-19s %7s  heap %7s" % (at_ms, way, name, count, "{:,}".format(free))
 
 
 def _print(event):

@@ -184,7 +184,7 @@ class Session(Tap):
 
     def accept(self):
         """Raises unless the path that mbedTLS has verified is what the caller asked for. Asked before
-        the first bytes to a verified peer, the key exchange's numbers still there, and after the handshake."""
+        the key exchange leaves, its numbers still in the heap, and after the handshake."""
         self.figures[_HEAP_AFTER if self.over else _HEAP_LOWEST] = make_room(0)
         path = self.path
         if (

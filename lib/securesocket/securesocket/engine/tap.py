@@ -143,8 +143,7 @@ class Tap(io.IOBase):
         figures = self.figures
         figures[_RECEIVED] += have
         # mbedTLS asks for a record's header, then for what that announces.
-        if len(buf) > figures[_LARGEST]:
-            figures[_LARGEST] = len(buf)
+        figures[_LARGEST] = max(len(buf), figures[_LARGEST])
         if self._watch(buf, have):
             return have
         # mbedTLS reads its authmode when it starts on a message: have it start again on this one.
@@ -235,5 +234,5 @@ def _unreadable(reader, event):
         return HandshakeError("not-tls", found="the bytes %s" % bytes(reader.header).hex())
     return HandshakeError(
         "certificate-limit",
-        found="a handshake message of more than %d bytes" % MAX_CERTIFICATE_MESSAGE,
+        found="a message of more than %d bytes" % MAX_CERTIFICATE_MESSAGE,
     )
