@@ -76,19 +76,10 @@ class SecureSocket(SecureStream):
         try:
             SecureStream._recover(self, error)
         except SecureSocketError as refused:
-            if (
-                session is None
-                or session.accepted_leaf is not None
-                or self._context.on_bad_certificate is None
-            ):
+            if session is None or self._context.on_bad_certificate is None:
                 raise
             again = part("securesocket.again", "securesocket-options")
-            if not again.is_accepted(refused, self._context.on_bad_certificate):
-                raise
-            self._error = None
-            self.authorization_error = refused
-            leaf = bytes(refused.certificate.der)
-            self._opening = again.connect(self, session.waits, leaf)
+            self._opening = again.connected(self, session, refused)
 
     def _open(self, host, port, waits):
         """Finds the host's addresses, and leaves it to _step to connect to one of them. The deadline starts
@@ -98,8 +89,9 @@ class SecureSocket(SecureStream):
         try:
             found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
         except OSError as error:
-            raise unreachable("resolve", "%s (%s)" % (host, error))
+            self._recover(unreachable("resolve", "%s (%s)" % (host, error)))
         self.resolve_ms = ticks_diff(ticks_ms(), started)
+        self._tell("resolve")
         self._deadline(self._timeout_ms)
         self._opening = self._connect(host, port, found, waits)
 
@@ -112,6 +104,7 @@ class SecureSocket(SecureStream):
             try:
                 yield from self._connect_to(info[0], info[-1], waits)
                 self.connect_ms = ticks_diff(ticks_ms(), started)
+                self._tell("connect")
                 break
             except OSError as error:
                 if isinstance(error, SecureSocketError):
@@ -136,7 +129,7 @@ class SecureSocket(SecureStream):
             self._wait(_POLLOUT)
         else:
             yield _POLLOUT
-        if self._poll_inner(_POLLOUT) & _POLLERR_OR_HUP:
+        if self._poll_inner(_POLLOUT, 0) & _POLLERR_OR_HUP:
             # A second connect reports why the first one failed.
             try:
                 inner.connect(address)

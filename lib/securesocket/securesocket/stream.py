@@ -40,6 +40,8 @@ class SecureStream(io.IOBase):
     _opening = None
     _inner = None
     _session = None
+    _tracer = None
+    _figures = None
     _ssl = None
     _poller = None
     _leaf = None
@@ -55,6 +57,8 @@ class SecureStream(io.IOBase):
             raise (guide and guide.no_options(secure)) or refused("secure", type(secure).__name__, "a dict")
         self._context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
         self._hostname = self._context.check(server_hostname)
+        if self._context.trace:
+            self._tracer = self._context.trace(self)
 
     # What a connection is asked.
 
@@ -83,7 +87,7 @@ class SecureStream(io.IOBase):
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, *failure):
         self.close()
 
     # The stream, until the handshake is over; _established puts mbedTLS's methods in their place.
@@ -122,8 +126,14 @@ class SecureStream(io.IOBase):
         if self._error is None:
             self._error = SecureSocketError("closed")
         self._drop()
+        self._tell("close")
 
     # Inside.
+
+    def _tell(self, name, size=0):
+        """An event, for the option `trace`; may raise what the tracer has raised."""
+        if self._tracer:
+            self._tracer.event(name, size)
 
     def _open_stream(self):
         if self._error is not None:
@@ -160,8 +170,9 @@ class SecureStream(io.IOBase):
         try:
             self._session = engine.Session(stream, self, accepted_leaf)
         except Exception as error:
-            self._drop()
-            raise _not_started(error)
+            self._recover(error)
+        if self._tracer:
+            self._tracer.attach(self._session)
         if not waits:
             self._session.waits = False
 
@@ -203,8 +214,11 @@ class SecureStream(io.IOBase):
         self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
         self._leaf = session.path.leaf
         self._names = session.names
+        self._figures = session.figures
         if not self._context.verify:
-            self.authorization_error = _verification_off()
+            from .errors import CertificateError
+
+            self.authorization_error = CertificateError("verification-off")
         elif session.accepted_leaf is None:
             self.authorized = True
             self._anchor_source = session.anchor_source or None
@@ -216,18 +230,30 @@ class SecureStream(io.IOBase):
         self.readinto = ssl.readinto
         self.readline = ssl.readline
         self.write = ssl.write
+        self._tell("open")
 
     def _recover(self, error):
         """After an exception: closes everything and raises the typed error, which latches; returns where
         there is something to go on with (_opening)."""
+        if error is self._error:
+            raise error
         if self.stage == "handshake":
             self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
         session = self._session
         # First of all: an explanation needs memory, and mbedTLS has it.
         self._drop()
         if isinstance(error, Exception) and not isinstance(error, SecureSocketError):
-            error = _not_started(error) if session is None else session.explain(error)
+            if session is None:
+                # The handshake has not begun; faults of ours stay as they are.
+                from .verdict import explain_start
+
+                error = explain_start(error)
+            else:
+                error = session.explain(error)
         self._error = error if isinstance(error, SecureSocketError) else SecureSocketError("closed")
+        # Where it fails as it is made, nobody has the connection; what is asked then is its report.
+        self._error.connection = self
+        self._tell("failed " + self._error.code)
         raise error
 
     def _drop(self):
@@ -240,6 +266,7 @@ class SecureStream(io.IOBase):
         elif session is not None:
             self._leaf = session.path.leaf
             self._names = session.path.names
+            self._figures = session.figures
             session.ssl.close()
             # A handshake that failed has parted mbedTLS from the stream.
             if session.stream is not None:
@@ -259,16 +286,13 @@ class SecureStream(io.IOBase):
 
     def _wait(self, events):
         """Blocks until the stream has one of `events`. Raises HandshakeTimeout."""
-        poller = select.poll()
-        poller.register(self._inner, events)
-        for _ in poller.ipoll(self._left_ms()):
-            return
-        raise self._timeout()
+        if not self._poll_inner(events, self._left_ms()):
+            raise self._timeout()
 
-    def _poll_inner(self, events):
+    def _poll_inner(self, events, timeout_ms):
         poller = select.poll()
         poller.register(self._inner, events)
-        for entry in poller.ipoll(0):
+        for entry in poller.ipoll(timeout_ms):
             return entry[1]
         return 0
 
@@ -301,16 +325,3 @@ def refuse_second_connection(context):
         from .errors import UnsupportedFeature
 
         raise UnsupportedFeature("reconnect")
-
-
-def _not_started(error):
-    """The typed error for an exception before the handshake began; others (faults of ours) as they are."""
-    from .verdict import explain_start
-
-    return explain_start(error)
-
-
-def _verification_off():
-    from .errors import CertificateError
-
-    return CertificateError("verification-off")

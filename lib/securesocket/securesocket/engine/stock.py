@@ -6,6 +6,7 @@ Certificate message passes (engine.tap): one handshake, whatever the number of r
 
 import gc
 from hashlib import sha256
+from time import ticks_ms
 
 import tls
 
@@ -46,6 +47,13 @@ _STALE_FRAMES = const(12)
 # Of trust.TrustSet.propose.
 _NO_ANCHOR = const(0)
 _EXACT = const(2)
+
+# Of Tap.figures.
+_HEAP_BEFORE = const(3)
+_HEAP_LOWEST = const(4)
+_HEAP_AFTER = const(5)
+_CERTIFICATE_AT = const(6)
+_VERIFIED_AT = const(7)
 
 _REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
 
@@ -92,10 +100,11 @@ class Session(Tap):
 
     def __init__(self, stream, owner, accepted_leaf=None):
         # Where there is little room, the large buffers settle on a heap without garbage.
-        make_room(_SESSION_HEAP_BYTES)
+        free = make_room(_SESSION_HEAP_BYTES)
         gap = hold_room(_GAP_BYTES, _GAP_FROM_BYTES)
         super().__init__(stream)
         self.owner = owner
+        self.figures[_HEAP_BEFORE] = free
         self.path = Path()
         options = owner._context
         if accepted_leaf is not None:
@@ -170,6 +179,7 @@ class Session(Tap):
     def certificate(self, data, start, stop):
         """Offers anchors for the chain that passes; False: mbedTLS has to read its authmode again."""
         options = self.options
+        self.figures[_CERTIFICATE_AT] = ticks_ms()
         if self.anchor_source is not None:
             from ..errors import HandshakeError
 
@@ -215,7 +225,9 @@ class Session(Tap):
         self.anchor_source = source
 
     def accept(self):
-        """Raises unless the path that mbedTLS has verified is what the caller asked for."""
+        """Raises unless the path that mbedTLS has verified is what the caller asked for. Asked before
+        the key exchange leaves, its numbers still in the heap, and after the handshake."""
+        self.figures[_HEAP_AFTER if self.over else _HEAP_LOWEST] = make_room(0)
         path = self.path
         if (
             self.context.verify_mode == tls.CERT_REQUIRED
@@ -230,6 +242,7 @@ class Session(Tap):
 
     def alert(self):
         """mbedTLS is sending an alert: the only moment at which the heap of a failed verification shows."""
+        self.figures[_HEAP_LOWEST] = make_room(0)
         self.path.refused()
 
     def __call__(self, der, depth):
@@ -237,6 +250,7 @@ class Session(Tap):
         try:
             trusted = self.options.trust
             if depth == 0:
+                self.figures[_VERIFIED_AT] = ticks_ms()
                 if self.accepted_leaf is not None:
                     self.path.accepted = der == self.accepted_leaf
                 elif self.anchor_source == ITSELF:

@@ -31,6 +31,11 @@ _FINISHED = const(4)
 _NOT_TLS = const(5)
 _OVERSIZE = const(6)
 
+# Of `figures`; report.Report has them all.
+_RECEIVED = const(0)
+_SENT = const(1)
+_LARGEST = const(2)
+
 
 class Tap(io.IOBase):
     """Passes bytes between `stream` and mbedTLS, and shows the server's flight to its subclass.
@@ -45,7 +50,8 @@ class Tap(io.IOBase):
     accepted the server's Finished. reader: a HandshakeReader; None right after the Certificate message
     and when the handshake is over. wait(events): blocks until the stream is ready, or raises; called if
     `waits`; waits_first: the stream would itself block in readinto.
-    stream is None once mbedTLS has closed it.
+    stream is None once mbedTLS has closed it. figures: what a report tells, by the numbers that it has; 0
+    where nothing was noted. One list, which outlives the handshake: seven attributes would cost more.
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
@@ -67,6 +73,7 @@ class Tap(io.IOBase):
     def __init__(self, stream):
         self.stream = stream
         self.reader = HandshakeReader()
+        self.figures = [0] * 8
 
     def poll(self, events):
         """Which of `events` (POLLIN, POLLOUT), or which errors, the stream has now."""
@@ -131,6 +138,10 @@ class Tap(io.IOBase):
         if not have:
             self.closed_by_peer = have == 0
             return have
+        figures = self.figures
+        figures[_RECEIVED] += have
+        # mbedTLS asks for a record's header, then for what that announces.
+        figures[_LARGEST] = max(len(buf), figures[_LARGEST])
         deliver = self._watch(buf, have)
         if self.reader is None:
             self.verifies_next()
@@ -210,6 +221,7 @@ class Tap(io.IOBase):
                 self._sent_encrypted = True
             elif kind == _ALERT_RECORD and not self._sent_encrypted and len(buf) == _PLAIN_ALERT:
                 self.alert_sent = buf[6]
+        self.figures[_SENT] += count
         return count
 
 
@@ -221,5 +233,5 @@ def _unreadable(reader, event):
         return HandshakeError("not-tls", found="the bytes %s" % bytes(reader.header).hex())
     return HandshakeError(
         "certificate-limit",
-        found="a handshake message of more than %d bytes" % MAX_CERTIFICATE_MESSAGE,
+        found="a message of more than %d bytes" % MAX_CERTIFICATE_MESSAGE,
     )
