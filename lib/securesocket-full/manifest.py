@@ -4,5 +4,6 @@ metadata(
 )
 
 require("securesocket-trace")
+require("securesocket-budget")
 require("securesocket-identity")
 require("certstore-edit")

@@ -78,9 +78,11 @@ def sha256(data):
 
 
 def new_key(kind):
-    """kind: "ec", "ec384", or "rsa" with bits behind it."""
+    """kind: "ec", "ec384", "ec521", or "rsa" with bits behind it."""
     if kind == "ec":
         return ec.generate_private_key(ec.SECP256R1())
+    if kind == "ec521":
+        return ec.generate_private_key(ec.SECP521R1())
     if kind == "ec384":
         return ec.generate_private_key(ec.SECP384R1())
     return rsa.generate_private_key(65537, int(kind[3:]))

@@ -11,13 +11,16 @@ import shutil
 from common import BUILD, ROOT, BuildError, cache_dir, locked, main, run_logged, say
 from sources import source
 
+METER = f"USER_C_MODULES={ROOT / 'firmware' / 'calibrate'}"
+
 # Further variables for each build; all share firmware/unix.
 BUILDS = {
     "stock": (),
     "stock32": ("MICROPY_FORCE_32BIT=1",),
     "stock-1.25": (),
-    # stock32 with a meter for what mbedTLS holds: see tools/calibrate.
-    "meter32": ("MICROPY_FORCE_32BIT=1", f"USER_C_MODULES={ROOT / 'firmware' / 'calibrate'}"),
+    # stock and stock32 with a meter for what mbedTLS holds: see tools/calibrate.
+    "meter": (METER,),
+    "meter32": ("MICROPY_FORCE_32BIT=1", METER),
 }
 
 

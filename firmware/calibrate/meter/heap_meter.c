@@ -1,4 +1,4 @@
-// _heap_meter: which blocks mbedTLS holds on the MicroPython heap when it holds most.
+// _heap_meter: which pieces of the MicroPython heap mbedTLS holds, takes and gives back.
 //
 // Only in the firmware of `make calibrate`. The linker puts the two functions below in the place of
 // m_tracked_calloc and m_tracked_free (--wrap), which is how mbedTLS gets its memory on every port whose
@@ -10,6 +10,7 @@
 
 #define BLOCK_BYTES (MICROPY_BYTES_PER_GC_BLOCK)
 #define MAX_LIVE (512)
+#define MAX_EVENTS (65536)
 
 void *__real_m_tracked_calloc(size_t nmemb, size_t size);
 void __real_m_tracked_free(void *ptr);
@@ -19,19 +20,33 @@ void __wrap_m_tracked_free(void *ptr);
 typedef struct {
     void *ptr;
     uint32_t blocks;
+    // Which event it was that took it.
+    int32_t event;
 } held_t;
 
 static struct {
     bool on;
+    bool logging;
     bool overflow;
     uint32_t count;
     uint32_t blocks;
-    uint32_t top_count;
-    uint32_t top_blocks;
-    uint32_t largest_transient;
     held_t live[MAX_LIVE];
-    uint16_t top[MAX_LIVE];
+    // Since mark(): blocks taken, or -1 less the number of the event that took what is given back.
+    uint32_t events_count;
+    int32_t events[MAX_EVENTS];
 } meter;
+
+static int32_t log_event(int32_t event) {
+    if (!meter.logging) {
+        return -1;
+    }
+    if (meter.events_count == MAX_EVENTS) {
+        meter.overflow = true;
+        return -1;
+    }
+    meter.events[meter.events_count] = event;
+    return (int32_t)meter.events_count++;
+}
 
 static uint32_t blocks_of(void *ptr) {
     // The list's node, two pointers, stands before what mbedTLS gets (py/malloc.c).
@@ -51,14 +66,8 @@ void *__wrap_m_tracked_calloc(size_t nmemb, size_t size) {
     held_t *held = &meter.live[meter.count++];
     held->ptr = ptr;
     held->blocks = blocks_of(ptr);
+    held->event = log_event((int32_t)held->blocks);
     meter.blocks += held->blocks;
-    if (meter.blocks > meter.top_blocks) {
-        meter.top_blocks = meter.blocks;
-        meter.top_count = meter.count;
-        for (uint32_t i = 0; i < meter.count; ++i) {
-            meter.top[i] = (uint16_t)meter.live[i].blocks;
-        }
-    }
     return ptr;
 }
 
@@ -67,6 +76,9 @@ void __wrap_m_tracked_free(void *ptr) {
         for (uint32_t i = 0; i < meter.count; ++i) {
             if (meter.live[i].ptr == ptr) {
                 meter.blocks -= meter.live[i].blocks;
+                if (meter.live[i].event >= 0) {
+                    log_event(-1 - meter.live[i].event);
+                }
                 // Order is kept: it is the order in which they were taken.
                 meter.count -= 1;
                 for (uint32_t j = i; j < meter.count; ++j) {
@@ -91,7 +103,7 @@ static MP_DEFINE_CONST_FUN_OBJ_0(meter_start_obj, meter_start);
 static mp_obj_t meter_stop(void) {
     meter.on = false;
     if (meter.overflow) {
-        mp_raise_msg(&mp_type_RuntimeError, MP_ERROR_TEXT("more blocks than MAX_LIVE"));
+        mp_raise_msg(&mp_type_RuntimeError, MP_ERROR_TEXT("more than MAX_LIVE or MAX_EVENTS"));
     }
     return mp_const_none;
 }
@@ -103,37 +115,43 @@ static mp_obj_t meter_now(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(meter_now_obj, meter_now);
 
-// mark(): forget the most that was held so far; from here on there is another.
-static mp_obj_t meter_mark(void) {
-    meter.top_blocks = 0;
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_0(meter_mark_obj, meter_mark);
-
-// top(): bytes held at the moment at which most were held.
-static mp_obj_t meter_top(void) {
-    return mp_obj_new_int_from_uint(meter.top_blocks * BLOCK_BYTES);
-}
-static MP_DEFINE_CONST_FUN_OBJ_0(meter_top_obj, meter_top);
-
-// pieces(): the bytes of each piece held then, in the order in which they were taken.
-static mp_obj_t meter_pieces(void) {
+// held(): the bytes of each piece that mbedTLS holds, in the order in which they were taken.
+static mp_obj_t meter_held(void) {
     mp_obj_t list = mp_obj_new_list(0, NULL);
-    for (uint32_t i = 0; i < meter.top_count; ++i) {
-        mp_obj_list_append(list, MP_OBJ_NEW_SMALL_INT(meter.top[i] * BLOCK_BYTES));
+    for (uint32_t i = 0; i < meter.count; ++i) {
+        mp_obj_list_append(list, MP_OBJ_NEW_SMALL_INT(meter.live[i].blocks * BLOCK_BYTES));
     }
     return list;
 }
-static MP_DEFINE_CONST_FUN_OBJ_0(meter_pieces_obj, meter_pieces);
+static MP_DEFINE_CONST_FUN_OBJ_0(meter_held_obj, meter_held);
+
+// mark(on): from here on events are kept, or no more.
+static mp_obj_t meter_mark(mp_obj_t on) {
+    meter.logging = mp_obj_is_true(on);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(meter_mark_obj, meter_mark);
+
+// event(n): bytes that the n-th event took, or -1 less the number of the event whose piece it gave back; None
+// after the last.
+static mp_obj_t meter_event(mp_obj_t number) {
+    mp_int_t at = mp_obj_get_int(number);
+    if (at < 0 || at >= (mp_int_t)meter.events_count) {
+        return mp_const_none;
+    }
+    mp_int_t event = meter.events[at];
+    return MP_OBJ_NEW_SMALL_INT(event < 0 ? event : event * (mp_int_t)BLOCK_BYTES);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(meter_event_obj, meter_event);
 
 static const mp_rom_map_elem_t meter_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__heap_meter) },
     { MP_ROM_QSTR(MP_QSTR_start), MP_ROM_PTR(&meter_start_obj) },
     { MP_ROM_QSTR(MP_QSTR_stop), MP_ROM_PTR(&meter_stop_obj) },
     { MP_ROM_QSTR(MP_QSTR_now), MP_ROM_PTR(&meter_now_obj) },
+    { MP_ROM_QSTR(MP_QSTR_held), MP_ROM_PTR(&meter_held_obj) },
     { MP_ROM_QSTR(MP_QSTR_mark), MP_ROM_PTR(&meter_mark_obj) },
-    { MP_ROM_QSTR(MP_QSTR_top), MP_ROM_PTR(&meter_top_obj) },
-    { MP_ROM_QSTR(MP_QSTR_pieces), MP_ROM_PTR(&meter_pieces_obj) },
+    { MP_ROM_QSTR(MP_QSTR_event), MP_ROM_PTR(&meter_event_obj) },
 };
 static MP_DEFINE_CONST_DICT(meter_globals, meter_globals_table);
 

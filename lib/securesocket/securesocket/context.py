@@ -24,6 +24,8 @@ OPTIONS = (
     "psk",
     "now",
     "trace",
+    "budget",
+    "reserve",
 )
 # Those that need a feature of the engine, of the same name.
 FEATURES = ("alpn", "max_fragment_length", "psk", "now")
@@ -58,6 +60,10 @@ class SecureContext:
         if self.trace is not None and self.trace is not False:
             # What makes the tracer of a connection.
             self.trace = part("securesocket.trace", "securesocket-trace").maker(self.trace)
+        self.budget = options.get("budget", "raise")
+        self.reserve = options.get("reserve", 0)
+        if "budget" in options or "reserve" in options:
+            part("securesocket.budget", "securesocket-budget").check_options(self.budget, self.reserve)
         self._sources = self._trust_sources(options) if self.verify else None
         self._trust_set = None
         self.identity = options.get("identity")
@@ -112,6 +118,7 @@ class SecureContext:
             name = _host_name(name)
         trust = self.trust
         if trust is None:
+            self._ask_budget(name)
             return name
         if name is None:
             from .errors import ConfigurationError
@@ -122,7 +129,13 @@ class SecureContext:
             from .verdict import clock_not_set
 
             raise clock_not_set(floor)
+        self._ask_budget(name)
         return name
+
+    def _ask_budget(self, name):
+        budget = self.budget and part("securesocket.budget")
+        if budget:
+            budget.check(self, name)
 
     def wrap_socket(self, sock, *, server_side=False, server_hostname=None, do_handshake_on_connect=True):
         """A SecureSocket over `sock`, as tls.SSLContext.wrap_socket gives; takes its place wherever

@@ -17,17 +17,18 @@ _VERIFY_HEAP_BYTES = const(8192)
 class Path:
     """Filled by add(), from the top of the path down to the server's certificate.
 
-    complete: the server's own certificate was shown; accepted: it is the one the caller has fixed; pinned:
-    a key of the path is pinned. leaf: its DER; names[depth]: validity and subject of each, as they follow
-    one another in DER. leaf and names only explain: with less than 8 KB to spare they are not
-    kept (None, empty), since the rest of the handshake needs that memory. short_of_heap: mbedTLS had less
-    than 8 KB when it said no. top_issuer, top_aki: who should have issued the topmost
-    certificate; top_fingerprint: its SHA-256 where it is self-issued and no anchor was offered
-    (unanchored), for a message that lets its owner compare it.
+    complete: the server's own certificate was shown; accepted: it is the one the caller has fixed;
+    pinned: a key of the path is pinned; key: bytes of its largest SubjectPublicKeyInfo. leaf: its DER;
+    names[depth]: validity and subject of each, as they follow one another in DER. leaf and names only
+    explain: with less than 8 KB to spare they are not kept (None, empty), since the rest of the handshake
+    needs that memory. short_of_heap: mbedTLS had less than 8 KB when it said no. top_issuer, top_aki: who
+    should have issued the topmost certificate; top_fingerprint: its SHA-256 where it is self-issued and
+    no anchor was offered (unanchored), for a message that lets its owner compare it.
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute of ours counts.
     leaf = roomy = None
+    key = 0
     complete = False
     accepted = False
     pinned = False
@@ -49,6 +50,7 @@ class Path:
                 self._add_top(certificate)
         if self.roomy:
             self.names = (bytes(certificate.validity_and_subject),) + self.names
+        self.key = max(self.key, len(certificate.public_key_info))
         if pins and (depth == 0 or not leaf_only):
             if sha256(certificate.public_key_info).digest() in pins:
                 self.pinned = True

@@ -22,6 +22,8 @@ _IOCTL_CLOSE = const(4)
 _EINVAL = const(22)
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
+# Of engine.tap.Tap.figures.
+_CHAIN_BYTES = const(8)
 
 
 class SecureStream(io.IOBase):
@@ -55,8 +57,13 @@ class SecureStream(io.IOBase):
         if not isinstance(secure, (SecureContext, dict, type(None))):
             guide = part("securesocket.guide")
             raise (guide and guide.no_options(secure)) or refused("secure", type(secure).__name__, "a dict")
-        self._context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
-        self._hostname = self._context.check(server_hostname)
+        try:
+            self._context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
+            self._hostname = self._context.check(server_hostname)
+        except MemoryError:
+            from .errors import MemoryBudgetError
+
+            raise MemoryBudgetError("memory")
         if self._context.trace:
             self._tracer = self._context.trace(self)
 
@@ -214,7 +221,10 @@ class SecureStream(io.IOBase):
         self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
         self._leaf = session.path.leaf
         self._names = session.names
-        self._figures = session.figures
+        self._figures = figures = session.figures
+        budget = self._context.budget and part("securesocket.budget")
+        if budget:
+            budget.learn(self._hostname, session.path.key, figures[_CHAIN_BYTES])
         if not self._context.verify:
             from .errors import CertificateError
 

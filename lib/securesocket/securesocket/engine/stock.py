@@ -16,6 +16,8 @@ from ..path import Path
 from ..trust import ITSELF, SOURCES
 from .tap import Tap
 
+# In heap_table's rows.
+NAME = "stock"
 # Which of the features that context.OPTIONS names this engine has.
 FEATURES = ()
 
@@ -54,6 +56,7 @@ _HEAP_LOWEST = const(4)
 _HEAP_AFTER = const(5)
 _CERTIFICATE_AT = const(6)
 _VERIFIED_AT = const(7)
+_CHAIN_BYTES = const(8)
 
 _REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
 
@@ -208,6 +211,7 @@ class Session(Tap):
         if not has_room(_CHAIN_HEAP_BYTES):
             _overwrite_stack(sha256(), _STALE_FRAMES)
             gc.collect()
+        self.figures[_CHAIN_BYTES] = gc.mem_free()
 
     def _offer(self, der, source):
         # tls takes bytes only; a view of flash is copied here, and is garbage right away. Where the heap is
@@ -248,6 +252,9 @@ class Session(Tap):
     def __call__(self, der, depth):
         # An exception here would leak mbedTLS's memory for good.
         try:
+            if not self.path.key:
+                # What mbedTLS has made of the chain meanwhile.
+                self.figures[_CHAIN_BYTES] -= gc.mem_free()
             trusted = self.options.trust
             if depth == 0:
                 self.figures[_VERIFIED_AT] = ticks_ms()

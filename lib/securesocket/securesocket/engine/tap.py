@@ -73,7 +73,7 @@ class Tap(io.IOBase):
     def __init__(self, stream):
         self.stream = stream
         self.reader = HandshakeReader()
-        self.figures = [0] * 8
+        self.figures = [0] * 9
 
     def poll(self, events):
         """Which of `events` (POLLIN, POLLOUT), or which errors, the stream has now."""

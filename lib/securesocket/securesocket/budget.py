@@ -1,0 +1,372 @@
+"""Whether the heap will carry a handshake: told before it starts.
+
+What a handshake takes is known in pieces, measured by `make calibrate` (heap_table_32, heap_table_64). A
+heap in fragments is not described by what is free in it, nor by its largest block: so the pieces are taken,
+in the order in which mbedTLS takes them, and given back. That is asked of a heap only where one block does
+not hold them all.
+
+Which pieces: those for the keys and the chain that a host has shown last time; of a host not seen before, for
+the largest key among the anchors that may answer for it, and for two certificates.
+"""
+
+import gc
+import io
+import sys
+
+from certstore.certificate import Certificate
+from certstore.compat import const
+
+from .context import refused
+from .engine import engine
+
+# The heap that mbedTLS takes its memory from.
+MICROPYTHON = "MicroPython"
+C = "C"
+
+# What the allocator may lose between pieces, for each of heap_table's KINDS, in one piece. Arithmetic
+# of RSA frees and takes again large numbers in between. Found by `make campaign NAME=budget`: with less,
+# handshakes fail that it said would pass.
+_SLACK_BYTES = (64, 544, 64, 64, 800, 1056)
+_SLACK_PIECES = const(2)
+# What a certificate is reckoned with more than it takes, because of where that lies (see tools/calibrate/run.py).
+_SPOILT_BYTES = (0, 272, 0, 0, 400, 528)
+# A tuple of three blocks: what an attribute of a name is parsed to.
+_NAME_WORDS = const(10)
+# Where one block has room for all and for this much more, nothing has to be tried.
+_PLENTY_BYTES = const(2048)
+# How many certificates a host not seen before is expected to send.
+_USUAL_CHAIN = const(2)
+# Stores of no more anchors are asked for the largest key in them; larger ones are taken to have one of each.
+_FEW_ANCHORS = const(8)
+# Hosts that are remembered, each by what it showed last.
+_HOSTS = const(6)
+# The longest SubjectPublicKeyInfo of heap_table's KINDS, in their order: RSA with a modulus of 256, 384, 512
+# bytes, curves of 32, 48 and 66.
+_KEY_INFO_BYTES = (91, 294, 120, 158, 422, 550)
+
+_known_hosts = [None] * (2 * _HOSTS)
+_anchors_key = [None, 0]
+_row = None
+_heap = None
+
+
+class Estimate:
+    """What a handshake needs, and what there is; bytes.
+
+    needed: all that is held at its peak; largest_needed: in one piece; free, largest_block: of the heap that
+    mbedTLS uses (`heap`), garbage collected; reserve: what is to stay free meanwhile; key: the key that was
+    reckoned with; known: whether this host has shown it before; fits: the verdict.
+    """
+
+    def __init__(self, key, known, needed, largest_needed, reserve, fits):
+        self.key = key
+        self.known = known
+        self.needed = needed
+        self.largest_needed = largest_needed
+        self.reserve = reserve
+        self.heap = heap()
+        self.free = free()
+        self.largest_block = largest_block()
+        self.fits = fits
+
+    def __repr__(self):
+        return (
+            "%s: %d bytes needed%s, %d of them in one piece (%s, %s); %d free, largest block %d, %s heap"
+            % (
+                "fits" if self.fits else "does not fit",
+                self.needed,
+                " and %d in reserve" % self.reserve if self.reserve else "",
+                self.largest_needed,
+                self.key,
+                "as this host had last time" if self.known else "not seen before",
+                self.free,
+                self.largest_block,
+                self.heap,
+            )
+        )
+
+
+def heap():
+    """Which heap mbedTLS uses, MICROPYTHON or C: found out, once, by giving back what a context has of it."""
+    global _heap
+    if _heap is None:
+        context = engine.tls.SSLContext(engine.tls.PROTOCOL_TLS_CLIENT)
+        before = gc.mem_alloc()
+        context.__del__()
+        _heap = MICROPYTHON if gc.mem_alloc() < before else C
+    return _heap
+
+
+def free():
+    """Bytes that are free in the heap that mbedTLS uses, garbage collected; -1 where nothing tells."""
+    gc.collect()
+    if heap() == MICROPYTHON:
+        return gc.mem_free()
+    regions = _regions()
+    return sum(region[1] for region in regions) if regions else -1
+
+
+def largest_block():
+    """Bytes of the largest piece that this heap can give: on the MicroPython heap by asking for one."""
+    if heap() == C:
+        regions = _regions()
+        return max(region[2] for region in regions) if regions else -1
+    gc.collect()
+    low, high = 0, gc.mem_free()
+    while high - low > 16:
+        middle = (low + high + 1) // 2
+        try:
+            io.BytesIO(middle).close()
+            low = middle
+        except MemoryError:
+            high = middle
+    return low
+
+
+def estimate(host=None, secure=None, reserve=0):
+    """What a connection to `host` would need now, without connecting: an Estimate. secure: as of
+    SecureSocket; without it, the store of this device."""
+    from .context import SecureContext
+
+    context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
+    key, chain = _expected(context, host)
+    return _estimated(key, chain, _memory_of(host) is not None, reserve or context.reserve)
+
+
+def handshakes_that_fit(role="client", key=None):
+    """How many more handshakes of this role ("client", "server") the heap carries now, one of them at its
+    peak; key: one of KINDS, by default the largest that there is a measurement of."""
+    row = table_row()
+    if role != "client" and role != "server":
+        raise refused("role", repr(role), '"client" or "server"')
+    if key is not None and key not in row[0]:
+        raise refused("key", repr(key), ", ".join(row[0]))
+    number = len(row[0]) - 1 if key is None else row[0].index(key)
+    if heap() == C:
+        session, peak = _total(row, number, None)
+        regions = free()
+        return 0 if regions < 0 else max(0, (regions - (peak - session)) // session)
+    anchor, certificate, arithmetic = row[2][number]
+    held = None
+    count = 0
+    gc.collect()
+    try:
+        # The peak of one, held as long as the others are counted.
+        held = _hold(arithmetic, held)
+        while True:
+            held = _hold(row[1], held)
+            held = _hold(anchor, held)
+            if role == "client":
+                for _ in range(_USUAL_CHAIN):
+                    held = _hold(certificate, held)
+            count += 1
+    except MemoryError:
+        held = None
+    gc.collect()
+    return count
+
+
+def check_options(budget, reserve):
+    """Raises unless budget= and reserve= can be used."""
+    if budget is not None and budget != "raise" and budget != "warn":
+        raise refused("budget", repr(budget), '"raise", "warn" or None')
+    if type(reserve) is not int or reserve < 0:
+        raise refused("reserve", repr(reserve), "a number of bytes")
+    if reserve and budget is None:
+        raise refused("reserve", repr(reserve), "a budget, which budget=None turns off")
+
+
+def check(context, host):
+    """Before a connection of this context: raises MemoryBudgetError, or prints it, if it will not fit."""
+    key, chain = _expected(context, host)
+    if _fits(key, chain, context.reserve):
+        return
+    found = _estimated(key, chain, _memory_of(host) is not None, context.reserve)
+    if found.fits:
+        # Other tasks have given something back meanwhile.
+        return
+    from .errors import MemoryBudgetError
+
+    error = MemoryBudgetError("memory-budget", found=repr(found), remedy=_ways_out(found))
+    error.needed, error.free, error.largest_block = found.needed, found.free, found.largest_block
+    if context.budget == "raise":
+        raise error
+    print("securesocket: " + str(error))
+
+
+def learn(host, key_bytes, chain_bytes):
+    """After a verified handshake: the largest SubjectPublicKeyInfo of its path, and what its chain took."""
+    if host is None or not key_bytes:
+        return
+    fact = _kind(key_bytes) | max(0, chain_bytes) << 4
+    for at in range(0, len(_known_hosts), 2):
+        if _known_hosts[at] == host:
+            break
+    else:
+        # The one that was remembered first makes room.
+        _known_hosts[:-2] = _known_hosts[2:]
+        at = len(_known_hosts) - 2
+    _known_hosts[at] = host
+    _known_hosts[at + 1] = fact
+
+
+def table_row():
+    """(KINDS, session, kinds) of the table for this engine, port and width of a word."""
+    global _row
+    if _row is None:
+        word = 8 if sys.maxsize > 0x7FFFFFFF else 4
+        if word == 8:
+            from .heap_table_64 import KINDS, ROWS
+        else:
+            from .heap_table_32 import KINDS, ROWS
+        # The port's own where it was measured, else the first: the pieces are mbedTLS's.
+        for row in ROWS:
+            if row[0] == engine.NAME and row[1] == sys.platform:
+                break
+        else:
+            row = ROWS[0]
+        _row = (KINDS, row[4], row[5], 4 * word)
+    return _row
+
+
+def _regions():
+    """[(total, free, largest free, least free ever)] of the C heap, bytes; None where nothing tells."""
+    try:
+        import esp32
+
+        return esp32.idf_heap_info(esp32.HEAP_DATA)
+    except (ImportError, AttributeError):
+        return None
+
+
+def _memory_of(host):
+    for at in range(0, len(_known_hosts), 2):
+        if _known_hosts[at] == host and host is not None:
+            return _known_hosts[at + 1]
+
+
+def _expected(context, host):
+    """(number of a kind of key, bytes of the chain or None) for a connection to `host`."""
+    fact = _memory_of(host)
+    if fact is not None:
+        return fact & 15, fact >> 4
+    trust = context.trust
+    if trust is None:
+        # No anchor decides, and no signature is verified but the server's own: any key may come.
+        return len(_KEY_INFO_BYTES) - 1, None
+    if _anchors_key[0] is not trust:
+        _anchors_key[1] = _largest_key(trust)
+        _anchors_key[0] = trust
+    return _anchors_key[1], None
+
+
+def _largest_key(trust):
+    largest = 0
+    for store in trust._stores:
+        if len(store) > _FEW_ANCHORS:
+            return len(_KEY_INFO_BYTES) - 1
+        for number in range(len(store)):
+            largest = max(largest, _kind(len(Certificate(store.certificate(number)).public_key_info)))
+    for _, der in trust._own:
+        largest = max(largest, _kind(len(Certificate(der).public_key_info)))
+    return largest
+
+
+def _kind(key_bytes):
+    """The number of the kind with a SubjectPublicKeyInfo of this length; of unknown ones the largest."""
+    best = len(_KEY_INFO_BYTES) - 1
+    for number in range(len(_KEY_INFO_BYTES) - 1, -1, -1):
+        if key_bytes <= _KEY_INFO_BYTES[number] and _KEY_INFO_BYTES[number] <= _KEY_INFO_BYTES[best]:
+            best = number
+    return best
+
+
+def _chain(row, number, chain):
+    """(bytes of the chain, pieces of one certificate)."""
+    certificate = row[2][number][1]
+    return (_USUAL_CHAIN * _sum(certificate, row[3]) if chain is None else chain), certificate
+
+
+def _sum(pieces, block):
+    return sum((pieces[at] << 8 | pieces[at + 1]) * pieces[at + 2] * block for at in range(0, len(pieces), 3))
+
+
+def _total(row, number, chain):
+    """(held while it is not at its peak, at its peak), bytes."""
+    anchor, _, arithmetic = row[2][number]
+    session = _sum(row[1], row[3]) + _sum(anchor, row[3]) + _chain(row, number, chain)[0]
+    return session, session + _sum(arithmetic, row[3]) + _SLACK_BYTES[number]
+
+
+def _fits(number, chain, reserve):
+    row = table_row()
+    needed = _total(row, number, chain)[1] + reserve
+    if heap() == C:
+        there = free()
+        largest = max(row[1][at] << 8 | row[1][at + 1] for at in range(0, len(row[1]), 3)) * row[3]
+        return there < 0 or (there >= needed and largest_block() >= largest)
+    try:
+        io.BytesIO(needed + _PLENTY_BYTES).close()
+        return True
+    except MemoryError:
+        return _rehearse(row, number, chain, reserve)
+
+
+def _rehearse(row, number, chain, reserve):
+    anchor, certificate, arithmetic = row[2][number]
+    left = _chain(row, number, chain)[0]
+    held = None
+    try:
+        held = _hold(row[1], held)
+        held = _hold(anchor, held)
+        each = _sum(certificate, row[3]) - _SPOILT_BYTES[number] * row[3] // 16
+        while left >= each:
+            held = _hold(certificate, held)
+            left -= each
+        # Names and hosts.
+        while left > 0:
+            held = (held,) * _NAME_WORDS
+            left -= 3 * row[3]
+        held = _hold(arithmetic, held)
+        for _ in range(_SLACK_PIECES):
+            # In words, of 4 bytes or of 8: there it is twice as much.
+            held = (held,) * (_SLACK_BYTES[number] // 4 - 2)
+        gc.collect()
+        fits = gc.mem_free() >= reserve
+    except MemoryError:
+        fits = False
+    held = None
+    gc.collect()
+    return fits
+
+
+def _hold(pieces, held):
+    """Takes these pieces: a chain of tuples, each one piece of the heap. Raises MemoryError."""
+    for at in range(0, len(pieces), 3):
+        # A block has four words; a tuple begins with two of its own.
+        size = (pieces[at] << 8 | pieces[at + 1]) * 4 - 2
+        for _ in range(pieces[at + 2]):
+            held = (held,) * size
+    return held
+
+
+def _estimated(number, chain, known, reserve):
+    row = table_row()
+    largest = max(row[1][at] << 8 | row[1][at + 1] for at in range(0, len(row[1]), 3)) * row[3]
+    needed = _total(row, number, chain)[1]
+    fits = _fits(number, chain, reserve)
+    return Estimate(row[0][number], known, needed, largest, reserve, fits)
+
+
+def _ways_out(found):
+    """What to do, the most effective first."""
+    ways = []
+    if found.largest_block < found.largest_needed <= found.free:
+        ways.append("connect early, before the heap is in fragments, and call gc.collect() before")
+    ways.append("close other sessions (each open one holds 23 KB)")
+    if found.needed + found.reserve - found.free < 16384:
+        ways.append("max_fragment_length=4096 saves 12 KB (with the native engine)")
+    if not found.known:
+        ways.append('budget="warn" tries anyway, and remembers what this host needs')
+    ways.append("free %d bytes" % max(found.needed + found.reserve - found.free, 0))
+    return "; ".join(ways)
