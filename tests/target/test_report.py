@@ -95,6 +95,26 @@ def test_bytes_are_those_of_the_wire(reports, build, pki, servers, how, chain):
         )
 
 
+PIECES = """
+async def main():
+    stream = await SecureSocket.open("localhost", PORT, {"trust": TRUST})
+    report = stream.report
+    tell([report.bytes_received, report.bytes_sent, report.largest_record])
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_bytes_are_counted_once_however_they_come(drive, build, pki, servers, size):
+    """Under asyncio reads end early, and mbedTLS asks for the rest again."""
+    proxy = servers.start(Proxy, (servers.python(pki.ec), segments(size, 0.0005)))
+    told = drive(PIECES, build=build, params={"PORT": proxy.port, "TRUST": pki.root.der}, timeout_s=30)
+    received = proxy.answered[0]
+    largest = max(len(content) for kind, content in records(received) if kind == 22)
+    assert told == [handshake_bytes(received), handshake_bytes(proxy.sent[0]), largest]
+
+
 # how it comes, what the largest record then is of the records that were sent
 SHAPES = (
     (segments(1), max),

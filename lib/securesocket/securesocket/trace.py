@@ -54,23 +54,21 @@ class Tracer:
 
     def event(self, name, size=0):
         """One of our own. Raises what the sink has raised, where nothing of mbedTLS is on the stack."""
-        if name == "close":
-            if self._over:
-                return
-            self._over = True
-        elif name[:6] == "failed":
+        failed = name.startswith("failed")
+        if name == "close" and self._over:
+            return
+        if failed or name == "close":
             self._over = True
         self.tell("=", name, size)
-        if name == "open":
-            stream = self._stream
-            for method in ("read", "readinto", "readline", "write"):
-                setattr(stream, method, self._checked(getattr(stream, method)))
-        elif name[:6] == "failed":
+        if failed:
+            # A refusal stays what it is, unless what the stream takes for one is the sink's own exception.
             if self._raised:
-                # The stream has taken it for a failure of the handshake.
                 self._stream._error = SecureSocketError("closed")
                 raise self.failure
             return
+        if name == "open":
+            for method in ("read", "readinto", "readline", "write"):
+                setattr(self._stream, method, self._checked(getattr(self._stream, method)))
         if self.failure is not None and not self._raised:
             self._raised = True
             raise self.failure
