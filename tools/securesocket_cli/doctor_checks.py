@@ -92,7 +92,10 @@ def _spelled(version):
 
 def mbedtls(facts):
     if "mbedtls" in facts.faults:
-        return Row("mbedTLS", PROBLEM, "this firmware has no module tls", _FIRMWARE)
+        fault = facts.faults["mbedtls"]
+        if fault["class"] == "ImportError":
+            return Row("mbedTLS", PROBLEM, "this firmware has no module tls", _FIRMWARE)
+        return fault_row("mbedTLS", fault)
     text = facts.get("mbedtls")
     if text is None:
         return Row("mbedTLS", OK, "its version is not told by this firmware")
@@ -167,9 +170,8 @@ def heap(facts):
         text += f"; mbedTLS uses {kind}: with our modules loaded {free:,} free, largest block {largest:,}"
         return Row("heap", OK, text)
     if free < _HANDSHAKE_BYTES and not c_heap:
-        return Row(
-            "heap", PROBLEM, f"{text}, expected about {_HANDSHAKE_BYTES:,} for a handshake", _MORE_HEAP
-        )
+        text += f", expected about {_HANDSHAKE_BYTES:,} for a handshake"
+        return Row("heap", PROBLEM, text, _MORE_HEAP)
     return Row("heap", OK, text)
 
 
@@ -280,8 +282,8 @@ def network(facts):
     if found is None:
         return Row("network", OK, "this computer's")
     if not found:
-        return Row("network", WARNING, "no interface was found: Ethernet and PPP that a program keeps for itself "
-                   "are not seen")  # fmt: skip
+        text = "no interface was found; Ethernet and PPP that a program keeps for itself are not seen"
+        return Row("network", WARNING, text)
     rows = []
     for kind, active, connected, address, rssi in found:
         name = {"WLAN": "Wi-Fi"}.get(kind, kind)
@@ -294,9 +296,7 @@ def network(facts):
         if isinstance(rssi, int):
             text += f", {rssi} dBm"
             if rssi < _WEAK_DBM:
-                rows.append(
-                    Row(name, WARNING, names.escape(text) + ": weak", "move it nearer to the antenna")
-                )
+                rows.append(Row(name, WARNING, names.escape(text) + ": weak", "move it nearer"))
                 continue
         rows.append(Row(name, OK, names.escape(text)))
     return rows
@@ -317,8 +317,8 @@ def dns(facts):
 
 def tcp(facts):
     if "tcp" in facts.faults:
-        return Row("TCP", PROBLEM, fault_text(facts.faults["tcp"]),
-                   "check the port, that the server runs, and what stands between: a firewall, a proxy")  # fmt: skip
+        remedy = "check the port, that the server runs, and what stands between: a firewall, a proxy"
+        return Row("TCP", PROBLEM, fault_text(facts.faults["tcp"]), remedy)
     return None if facts.get("tcp") is None else Row("TCP", OK, f"{facts.get('tcp')} ms")
 
 

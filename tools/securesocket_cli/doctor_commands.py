@@ -70,8 +70,8 @@ COMMANDS = (
         "doctor",
         doctor,
         "Examine a device: what would go wrong, and what to type.\n\n"
-        "DEVICE is unix, emulator, or what mpremote connects to: a serial device, or socket://HOST:PORT. With "
-        "HOST:PORT it also connects there, stage by stage. Exit status 1 if something is a problem.",
+        "PORT is what mpremote connects to: a serial device, or socket://HOST:PORT. With HOST:PORT it "
+        "also connects there, stage by stage. Exit status 1 if something is a problem.",
         (
             click.argument("device", metavar="unix|emulator|PORT"),
             click.argument("host", metavar="[HOST:PORT]", required=False),

@@ -139,11 +139,12 @@ if sys.platform == "esp32":
 ask("clock", clock)
 if ask("where", where, "securesocket"):
     ask("version", lambda: module("securesocket").__version__)
-    for name, tried in PARTS:
-        ask("part " + name, part, tried)
+    # Before more is loaded.
     ask("engine", engine)
     ask("budget", budget)
     ask("fitting", fitting)
+    for name, tried in PARTS:
+        ask("part " + name, part, tried)
     if ask("store", store) and ask("whole", whole):
         ask("roots", roots)
     ask("entropy", entropy)

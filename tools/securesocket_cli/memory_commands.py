@@ -103,9 +103,9 @@ COMMANDS = (
         "memory",
         memory,
         "Draw the heap of a device over a TLS handshake.\n\n"
-        "One traced connection from the target: each message, the heap in use, and the budget's lines. "
-        "Without HOST:PORT, unix and emulator connect to a server on this computer, with a chain made for it. "
-        "Exit status 1 if the connection failed; the picture then shows where.",
+        "One traced connection from the target: each message, the heap in use, the budget's lines. "
+        "Without HOST:PORT, unix and emulator connect to a server on this computer, with a chain made "
+        "for it. Exit status 1 if the connection failed; the picture then shows where.",
         (
             click.argument("host", metavar="[HOST:PORT]", required=False),
             click.option(
