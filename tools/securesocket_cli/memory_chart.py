@@ -12,6 +12,8 @@ WAYS = {"<": "blue", ">": "dark_orange3", "=": "bright_black"}
 _BAR = 48
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _BLOCK = "█"
+# A line of the budget is drawn up to this much above the rest; further off it would press the curve flat.
+_NOT_FAR = 1.4
 # The lines of the budget: fact, how it is drawn, style.
 LINES = (
     ("needed", "┊", "magenta"),
@@ -69,8 +71,11 @@ def device(trace):
 
 
 def scale(trace):
-    """What the picture's height stands for, in bytes: all that was in use, and what was said to be needed."""
-    return max(trace.peak or 0, trace.fact("budget", "needed") or 0, 1)
+    """What the picture's height stands for, in bytes: all that was in use, what was said to be needed, and
+    whatever else is not far above."""
+    height = max(trace.peak or 0, trace.fact("budget", "needed") or 0, 1)
+    others = [trace.fact("budget", name) or 0 for name in ("largest_block", "free")]
+    return max([height, *(value for value in others if value <= height * _NOT_FAR)])
 
 
 def _table(trace):

@@ -36,10 +36,11 @@ _AXES = (0.075, 0.1, 0.74, 0.5)
 # Between two names, and between two lines' texts, as a share of the axes.
 _NAME_STEP, _LINE_STEP = 0.036, 0.062
 _NAMES_AT = 1.09
+_LONGEST_NAME = 28
 _DPI = 160
 _SETTINGS = {
     "font.family": "DejaVu Sans",
-    "font.size": 9.5,
+    "font.size": 10,
     "svg.fonttype": "path",
     "svg.hashsalt": "securesocket",
     "axes.linewidth": 0.8,
@@ -117,6 +118,9 @@ def _end_ms(trace):
 def _curve(axes, trace):
     times = trace.times()
     used = [_kilo(trace.used(event)) for event in trace.events]
+    # Before the first event there was nothing of the connection.
+    axes.fill_between([0, times[0]], 0, [0, used[0]], color=CURVE[0], alpha=0.13, linewidth=0, zorder=1)
+    axes.plot([0, times[0]], [0, used[0]], color=CURVE[0], linewidth=1.8, zorder=3)
     axes.plot(times, used, color=CURVE[0], linewidth=1.8, solid_joinstyle="round", zorder=3)
     axes.fill_between(times, 0, used, color=CURVE[0], alpha=0.13, linewidth=0, zorder=1)
     for at, height, event in zip(times, used, trace.events, strict=True):
@@ -133,7 +137,7 @@ def _frame(axes, trace):
     lowest = min(0, *(trace.used(event) for event in trace.events))
     axes.set_ylim(_kilo(lowest), _kilo(_top(trace)))
     axes.set_xlabel("milliseconds since the connection began", color=FAINT[0])
-    axes.set_ylabel("heap in use above the start (KB)", color=FAINT[0])
+    axes.set_ylabel("heap in use above the start (KB of 1,024 bytes)", color=FAINT[0])
     axes.tick_params(colors=FAINT[0], length=3)
     axes.grid(axis="y", color=GRID[0], linewidth=0.6)
     axes.set_axisbelow(True)
@@ -163,7 +167,7 @@ def _lines(axes, trace):
             axes.axhline(_kilo(value), color=colour[0], linestyle=dash, linewidth=1.2, zorder=2)
             axes.plot([1, 1.018], [share, place], transform=axes.transAxes, color=colour[0], linewidth=0.8,
                       clip_on=False)  # fmt: skip
-        axes.text(1.024, place, text if inside else f"↑ {text}", transform=axes.transAxes, color=colour[0],
+        axes.text(1.024, place, text if inside else f"{text} ↑", transform=axes.transAxes, color=colour[0],
                   va="center", fontsize=9)  # fmt: skip
 
 
@@ -181,14 +185,14 @@ def _names(axes, trace):
                   color=colour[0], linewidth=0.6, alpha=0.55, clip_on=False, zorder=2)  # fmt: skip
         axes.text(place - 0.004, _NAMES_AT, _label(event), transform=axes.transAxes, color=colour[0],
                   rotation=52, rotation_mode="anchor", ha="left", va="center",
-                  fontsize=9 * min(1, step / _NAME_STEP),
+                  fontsize=9.5 * min(1, step / _NAME_STEP),
                   fontweight="bold" if event.failed else "normal")  # fmt: skip
 
 
 def _label(event):
     arrow = {"<": "← ", ">": "→ ", "=": ""}[event.way]
     size = f"  {event.size:,}" if event.size and event.way != "=" else ""
-    return f"{arrow}{event.name}{size}"
+    return f"{arrow}{names.escape(event.name, limit=_LONGEST_NAME)}{size}"
 
 
 def _words(figure, trace):
@@ -198,13 +202,13 @@ def _words(figure, trace):
     key = trace.fact("budget", "key")
     what = f"a handshake with {key} certificates" if key else "a handshake"
     figure.text(0.02, 0.955, f"Heap over {what}", fontsize=15, fontweight="bold", color=INK[0])
-    figure.text(0.02, 0.918, memory_chart.device(trace), fontsize=9, color=FAINT[0])
+    figure.text(0.02, 0.918, memory_chart.device(trace), fontsize=9.5, color=FAINT[0])
     outcome = trace.outcome
     if report.get("cipher"):
         outcome += f", {names.escape(report['cipher'])}"
-    figure.text(0.02, 0.887, outcome, fontsize=9, color=FAILED[0] if failed else LARGEST[0])
+    figure.text(0.02, 0.887, outcome, fontsize=9.5, color=FAILED[0] if failed else LARGEST[0])
     for at, way, text in ((0.79, "<", "← received"), (0.865, ">", "→ sent"), (0.92, "=", "our own")):
-        figure.text(at, 0.957, text, fontsize=9, color=WAYS[way][0])
+        figure.text(at, 0.957, text, fontsize=9.5, color=WAYS[way][0])
 
 
 def spread(wanted, step, low, high):
