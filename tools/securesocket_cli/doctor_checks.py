@@ -55,6 +55,10 @@ class Facts:
         return self.get("where") is not None
 
 
+# What an import raises where there is no such module.
+_MISSING = ("ImportError", "MissingPackage")
+
+
 def fault_text(fault):
     """A device's error in words, without its remedy."""
     text = f"{fault['class']}: {fault['sentence']}"
@@ -64,12 +68,18 @@ def fault_text(fault):
     return names.escape(text, limit=600)
 
 
-def fault_row(check, fault, otherwise=None):
-    """A problem that the device has told; otherwise: the remedy where it tells none."""
+def fault_row(check, facts, fault, otherwise=None):
+    """A problem that the device has told; otherwise: the remedy where neither it nor its class tells one."""
     remedy = fault["remedy"] or otherwise
+    if fault["class"] in _MISSING:
+        remedy = facts.install
     if fault["class"] == "MemoryError":
         remedy = "free heap before connecting: fewer imports and buffers, gc.collect() first"
     return Row(check, PROBLEM, fault_text(fault), names.escape(remedy, limit=600) if remedy else None)
+
+
+# For what no device should tell.
+_REPORT = "reset the device, and try again; if it stays, report this row"
 
 
 # ---- the firmware
@@ -95,7 +105,7 @@ def mbedtls(facts):
         fault = facts.faults["mbedtls"]
         if fault["class"] == "ImportError":
             return Row("mbedTLS", PROBLEM, "this firmware has no module tls", _FIRMWARE)
-        return fault_row("mbedTLS", fault)
+        return fault_row("mbedTLS", facts, fault, _REPORT)
     text = facts.get("mbedtls")
     if text is None:
         return Row("mbedTLS", OK, "its version is not told by this firmware")
@@ -121,7 +131,7 @@ def securesocket(facts):
         fault = facts.faults["where"]
         if fault["class"] == "ImportError" and "securesocket" in (fault["sentence"] or ""):
             return Row("securesocket", PROBLEM, "not installed", facts.install)
-        return fault_row("securesocket", fault, facts.install)
+        return fault_row("securesocket", facts, fault, facts.install)
     place, version = facts.get("where"), facts.get("version")
     place = place if place == "the firmware" else place.rpartition("/")[0]
     text = names.escape(f"{version} in {place}")
@@ -135,10 +145,10 @@ def packages(facts):
     lacking, broken = [], []
     for name, fault in facts.faults.items():
         if name.startswith("part "):
-            missing = fault["class"] in ("ImportError", "MissingPackage")
+            missing = fault["class"] in _MISSING
             (lacking if missing else broken).append((name[5:], fault))
     for name, fault in broken:
-        return fault_row("packages", fault, facts.install)
+        return fault_row("packages", facts, fault, facts.install)
     if not tried and not lacking:
         return None
     if lacking:
@@ -149,7 +159,7 @@ def packages(facts):
 
 def engine(facts):
     if "engine" in facts.faults:
-        return fault_row("engine", facts.faults["engine"], facts.install)
+        return fault_row("engine", facts, facts.faults["engine"], facts.install)
     name, features = facts.get("engine")
     return Row("engine", OK, names.escape(f"{name}; {', '.join(features) or 'none of the extra features'}"))
 
@@ -181,9 +191,9 @@ _MORE_HEAP = "free heap before connecting: fewer imports and buffers, gc.collect
 def handshakes(facts):
     if "budget" in facts.faults:
         fault = facts.faults["budget"]
-        if fault["class"] in ("ImportError", "MissingPackage"):
+        if fault["class"] in _MISSING:
             return Row("handshakes", WARNING, "not known without securesocket-budget", facts.install)
-        return fault_row("handshakes", fault)
+        return fault_row("handshakes", facts, fault, _REPORT)
     if not facts.get("budget"):
         return None
     needed, largest_needed, free, largest, fits = facts.get("budget")[1]
@@ -226,7 +236,10 @@ def store(facts):
         made += f" && securesocket deploy {names.escape(facts.port)} --store roots.bin"
     for name in ("store", "whole"):
         if name in facts.faults:
-            return fault_row("store", facts.faults[name], made)
+            fault = facts.faults[name]
+            if fault["class"] not in _MISSING and fault["class"] != "MemoryError":
+                fault = fault | {"remedy": made}
+            return fault_row("store", facts, fault)
     found = facts.get("store")
     place = found["path"] or "the firmware"
     text = f"{found['count']} roots, {found['bytes']:,} bytes in {place}"
@@ -244,7 +257,7 @@ def store(facts):
 
 def roots(facts):
     if "roots" in facts.faults:
-        return fault_row("roots", facts.faults["roots"])
+        return fault_row("roots", facts, facts.faults["roots"], _REPORT)
     if not facts.get("roots") or not facts.get("roots")[1]:
         return None
     first, ends = facts.get("roots")
@@ -263,7 +276,7 @@ def roots(facts):
 
 def entropy(facts):
     if "entropy" in facts.faults:
-        return fault_row("random source", facts.faults["entropy"])
+        return fault_row("random source", facts, facts.faults["entropy"])
     if facts.get("entropy") is None:
         return None
     if facts.get("entropy") == "accepted":
@@ -277,7 +290,7 @@ def entropy(facts):
 
 def network(facts):
     if "network" in facts.faults:
-        return fault_row("network", facts.faults["network"])
+        return fault_row("network", facts, facts.faults["network"], _REPORT)
     found = facts.get("network")
     if found is None:
         return Row("network", OK, "this computer's")
@@ -324,7 +337,7 @@ def tcp(facts):
 
 def handshake(facts):
     if "handshake" in facts.faults:
-        return fault_row("handshake", facts.faults["handshake"], None if facts.loads else facts.install)
+        return fault_row("handshake", facts, facts.faults["handshake"], _REPORT)
     if facts.get("handshake") is None:
         return None
     took, report = facts.get("handshake")
@@ -370,7 +383,7 @@ def rows(facts):
         if needs is not None and facts.get(needs) is None:
             # `where` has its own row.
             if needs in facts.faults and needs != "where":
-                found.append(fault_row(check.__name__, facts.faults[needs]))
+                found.append(fault_row(check.__name__, facts, facts.faults[needs], _REPORT))
             continue
         made = check(facts)
         found += made if isinstance(made, list) else [] if made is None else [made]

@@ -51,7 +51,7 @@ def c_heap():
     return sum([one[1] for one in regions]), largest, sum([one[3] for one in regions])
 def clock():
     import time
-    return time.time() + (946684800 if time.gmtime(0)[0] == 2000 else 0)
+    return int(time.time()) + (946684800 if time.gmtime(0)[0] == 2000 else 0)
 def where(name):
     file = getattr(module(name), "__file__", "")
     import os
