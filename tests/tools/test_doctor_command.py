@@ -3,6 +3,7 @@ is typed, with the modules, the store, the clock and the heap that a test gives 
 
 import json
 import os
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 
@@ -494,3 +495,13 @@ def test_the_heap_of_an_esp32():
 
 def test_no_interface_at_all():
     assert judged(network=[])["network"].status == WARNING
+
+
+def test_documentation_has_each_row():
+    page = (ROOT / "docs" / "doctor.md").read_text()
+    titles = " ".join(re.findall(r"^\| ([^|]+) \|", page, re.M))
+    code = (ROOT / "tools" / "securesocket_cli" / "doctor_checks.py").read_text()
+    names = re.findall(r'(?:Row|fault_row)\(\s*"([^"]+)"', code)
+    assert len(set(names)) > 14
+    for name in [*names, "Wi-Fi", "LAN", "PPP", "WIZNET5K"]:
+        assert name in titles
