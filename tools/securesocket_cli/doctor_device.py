@@ -91,14 +91,12 @@ def whole():
 def roots():
     found = module("securesocket.stores").trusted()
     read = module("certstore.certificate").Certificate
-    ends = []
-    for number in found.numbers():
-        ends.append((read(found.certificate(number)).not_after, number))
-        gc.collect()
+    one = bytearray(found.largest)
+    ends = [(read(found.certificate(number, one)).not_after, number) for number in found.numbers()]
     ends.sort()
     show = module("certstore.names").format_name
-    return [(end, show(read(found.certificate(number)).subject)) for end, number in ends[:LISTED]], [
-        end for end, _ in ends]
+    listed = [(end, show(read(found.certificate(number, one)).subject)) for end, number in ends[:LISTED]]
+    return listed, [end for end, _ in ends]
 def entropy():
     found = module("certstore.entropy")
     found.check()
