@@ -55,6 +55,7 @@ class Facts:
         return self.get("where") is not None
 
 
+_OURS = ("certstore", "securesocket")
 # What an import raises where there is no such module.
 _MISSING = ("ImportError", "MissingPackage")
 
@@ -145,7 +146,8 @@ def packages(facts):
     lacking, broken = [], []
     for name, fault in facts.faults.items():
         if name.startswith("part "):
-            missing = fault["class"] in _MISSING
+            # And not something that it imports itself.
+            missing = fault["class"] in _MISSING and any(one in fault["sentence"] for one in _OURS)
             (lacking if missing else broken).append((name[5:], fault))
     for name, fault in broken:
         return fault_row("packages", facts, fault, facts.install)
