@@ -67,7 +67,8 @@ def modules(folder, monkeypatch):
         shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
     # Every port has it frozen, and here nothing runs it.
     (path / "asyncio").mkdir()
-    (path / "asyncio" / "__init__.py").write_text("")
+    for name in ("__init__.py", "core.py"):
+        (path / "asyncio" / name).write_text("")
     monkeypatch.setenv("MICROPYPATH", str(path))
     return path
 

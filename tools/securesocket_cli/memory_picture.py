@@ -63,8 +63,8 @@ def write(trace, path):
     check(path)
     if not trace.events:
         raise CommandError(
-            "found no events, expected some to draw; remedy: a larger --heap, or --anyway if it was the budget "
-            "that said no"
+            "found no events, expected some to draw; remedy: a larger --heap, or --anyway if it was the "
+            "budget that said no"
         )
     suffix = pathlib.Path(path).suffix.lower()
     data = draw(trace, suffix[1:])
