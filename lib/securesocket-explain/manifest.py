@@ -10,6 +10,7 @@ package(
     "securesocket",
     files=(
         "guide.py",
+        "messages.py",
         "report.py",
         "sentences.py",
         "wording.py",

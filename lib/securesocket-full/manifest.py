@@ -3,6 +3,6 @@ metadata(
     description="Securesocket with all its parts.",
 )
 
-require("securesocket-explain")
+require("securesocket-trace")
 require("securesocket-identity")
 require("certstore-edit")

@@ -52,6 +52,12 @@ VALUES = (
         (7, CONFIGURATION, "ciphers=7"),
         ([7], ("ConfigurationError", "cipher"), "found 7"),
     ]),
+    ("trace", [None, True, False], [
+        (0, CONFIGURATION, "trace=0"),
+        (1, CONFIGURATION, "trace=1"),
+        ("print", CONFIGURATION, "True, or a callable"),
+        ([], CONFIGURATION, "trace=[]"),
+    ]),
     ("min_version", [None, "TLSv1.0", "TLSv1.2", 0x0303, 0x0301], [
         ("TLSv1.3", ("UnsupportedFeature", "feature"), "min_version=TLSv1.3"),
         (0x0304, ("UnsupportedFeature", "feature"), "min_version=TLSv1.3"),

@@ -306,6 +306,36 @@ def test_code_of_the_readme_runs(board_with_all, tmp_path, pki, number):
     assert [der for der in shown if der] == [pki.device[0].der] * code.count('"identity":')
 
 
+REPORT = (ROOT / "docs" / "report.md").read_text()
+
+
+def test_trace_and_report_are_what_their_page_shows(board_with_all, pki, tmp_path):
+    """Each line but for its numbers."""
+
+    def form(text):
+        return [re.sub(r"[0-9][0-9,]*", "0", " ".join(line.split())) for line in text.splitlines()]
+
+    ((_, code),), ((_, shown),) = blocks("python", REPORT), blocks("text", REPORT)
+    server = PythonServer(tmp_path, pki.ec, page)
+    try:
+        said = board_with_all.run(code.replace('"example.com", 443', f'"localhost", {server.port}'))
+    finally:
+        server.stop()
+    assert form(said.replace("localhost", "example.com")) == form(shown)
+
+
+def test_page_of_the_report_has_every_attribute(board_with_all, pki, tmp_path):
+    server = PythonServer(tmp_path, pki.ec, page)
+    code = "from securesocket import SecureSocket\nprint(*dir(SecureSocket('localhost', %d).report))"
+    try:
+        said = board_with_all.run(code % server.port)
+    finally:
+        server.stop()
+    told = {name for name in said.split() if not name.startswith("_")}
+    rows = re.findall(r"^\| (`.*?`) \|", REPORT.partition("## The report")[2], re.M)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == told
+
+
 # ---- what is called a limit
 
 

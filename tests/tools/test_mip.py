@@ -168,6 +168,7 @@ def test_each_failure_is_refused_and_typed(boards, pki, server, package, row):
 
 
 MISSING = (
+    ("{'trace': True}", "securesocket-trace"),
     ('{"trust": open("roots.bin", "rb").read()}', "securesocket-options"),
     ('{"ciphers": "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256"}', "securesocket-options"),
     ('{"min_version": "TLSv1.2"}', "securesocket-options"),
@@ -218,6 +219,16 @@ def test_changes_of_the_store_are_not_passed_over(boards, pki, tmp_path, index):
 
 
 # ---- more packages
+
+
+def test_trace_tells_what_passes(boards, pki, server):
+    script = (
+        "import securesocket\nnames = []\n"
+        "s = securesocket.SecureSocket('localhost', %d, {'trace': lambda event: names.append(event[2])})\n"
+        "print(names[-3:], s.report.bytes_received == s._tracer.received.total)"
+    )
+    told = boards("securesocket-trace").run(script % server(pki.ec))
+    assert told == "['ChangeCipherSpec', 'Finished', 'open'] True\n"
 
 
 def test_options_make_a_certificate_trusted(boards, pki, server):

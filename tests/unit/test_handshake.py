@@ -2,7 +2,7 @@
 
 import securesocket.handshake as handshake
 from securesocket.handshake import HandshakeReader, is_tls13, next_certificate
-from securesocket.wording import alert_name, message_name
+from securesocket.messages import alert_name, message_name
 from support import ON_MICROPYTHON, vector
 
 # (flight, certificates in it, body of the Certificate message where it lies in one record)

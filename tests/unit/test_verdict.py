@@ -38,7 +38,7 @@ class Session:
     """What an engine's session shows of itself."""
 
     error = None
-    alert_sent = last_sent = -1
+    alert_sent = -1
     closed_by_peer = False
     anchor_source = "store"
     accepted_leaf = None

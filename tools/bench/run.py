@@ -34,7 +34,7 @@ from certstore import anchors, layout, pem, spki, writer  # noqa: E402
 from certstore.certificate import Certificate  # noqa: E402
 from certstore.subjects import subject_hash  # noqa: E402
 from plugins.interpreters import command  # noqa: E402
-from plugins.peers import OpensslServer  # noqa: E402
+from plugins.peers import OpensslServer, PythonServer  # noqa: E402
 from plugins.pki import Pki  # noqa: E402
 from securesocket_cli import packages  # noqa: E402
 
@@ -113,6 +113,25 @@ def heaps(rows, sides):
         for key, name, text in HEAPS:
             ours, bare = found["ours"][key], found["bare"][key]
             rows.add(f"{name}_{kind}", ours, "bytes", f"{text}, {kind.upper()}", BARE, bare)
+
+
+def traces(rows, folder, pki, store):
+    """What the option `trace` costs, with a server that echoes."""
+    server = PythonServer(folder, pki.ec)
+    try:
+        found = run("stock", "trace.py", server.port, store, PAIRS)
+        held = run("stock32", "trace.py", server.port, store, 2, heapsize=HEAP)["held"]
+    finally:
+        server.stop()
+    off = "the same without it"
+    for name, key, text in (
+        ("trace_cost", "handshake", "a verified connection with `trace`, its callable doing nothing"),
+        ("trace_echo", "echo", "an echo of 100 KB with it"),
+    ):
+        ours, theirs = (statistics.median(side) / 1000 for side in zip(*found[key], strict=True))
+        ratio = statistics.median(pair[0] / pair[1] for pair in found[key])
+        rows.add(name, ours, "ms", text, off, theirs, ratio)
+    rows.add("trace_heap", held[0], "bytes", "heap held by an open connection with `trace`", off, held[1])
 
 
 def lookups(rows, store):
@@ -295,6 +314,7 @@ def main():
                 sides.append((kind, server, root_path, store_path))
             handshakes(rows, sides)
             heaps(rows, sides)
+            traces(rows, folder, pki, sides[0][3])
             lookups(rows, sides[0][3])
             stores(rows, folder)
             derivations(rows)

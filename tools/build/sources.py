@@ -43,7 +43,7 @@ APT_STRICT = (
 def source(name):
     """The folder with the sources for the build `name`, ready to build from."""
     checkout = os.environ.get("MICROPYTHON_DIR")
-    if checkout and name in ("stock", "stock32"):
+    if checkout and name in ("stock", "stock32", "meter32"):
         return from_checkout(Path(checkout), os.environ.get("MBEDTLS_DIR"))
     wanted = versions()
     micropython = wanted["micropython"].get(name) or wanted["micropython"]["stock"]

@@ -16,6 +16,8 @@ BUILDS = {
     "stock": (),
     "stock32": ("MICROPY_FORCE_32BIT=1",),
     "stock-1.25": (),
+    # stock32 with a meter for what mbedTLS holds: see tools/calibrate.
+    "meter32": ("MICROPY_FORCE_32BIT=1", f"USER_C_MODULES={ROOT / 'firmware' / 'calibrate'}"),
 }
 
 

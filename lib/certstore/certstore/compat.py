@@ -23,9 +23,13 @@ try:
         return io.BytesIO(size if gc.mem_free() >= free else 0)
 
     def make_room(size):
-        """Collect garbage unless `size` bytes of heap are free already, in however many pieces."""
-        if gc.mem_free() < size:
+        """Collect garbage unless `size` bytes of heap are free already, in however many pieces; returns how
+        many are."""
+        free = gc.mem_free()
+        if free < size:
             gc.collect()
+            free = gc.mem_free()
+        return free
 
 except ImportError:
     ON_DEVICE = False
@@ -40,7 +44,7 @@ except ImportError:
         return io.BytesIO()
 
     def make_room(size):
-        pass
+        return size
 
 
 # MicroPython ports count from 1970 or from 2000; certificates and stores count from 1970.

@@ -5,40 +5,36 @@ from asyncio import core
 
 from certstore.compat import const
 
-from .socket import stepper
-
 _POLLIN = const(1)
 
 
 async def open_connection(kind, host, port, secure, timeout_ms):
     """SecureSocket.open; kind: the class."""
     opened = kind(host, port, secure, timeout_ms, _blocking=False)
-    found = opened._resolve(host, port)
-    await _run(opened, stepper(opened._open(host, port, found, False)))
-    await _run(opened, opened._step)
+    opened._open(host, port, False)
+    await _run(opened)
     return opened
 
 
-async def _run(opened, step):
+async def _run(opened):
     # As SecureStream._run.
-    while step is not None:
+    while opened.stage != "open":
         try:
             if opened._deadline_ms is None:
-                await _await_each(opened, step)
+                await _await_each(opened)
             else:
-                await asyncio.wait_for_ms(_await_each(opened, step), opened._left_ms())
-            return
+                await asyncio.wait_for_ms(_await_each(opened), opened._left_ms())
         except asyncio.TimeoutError:
-            step = opened._recover(opened._timeout())
+            opened._recover(opened._timeout())
         except BaseException as error:  # also a cancelled task
-            step = opened._recover(error)
+            opened._recover(error)
 
 
-async def _await_each(opened, step):
-    events = step()
+async def _await_each(opened):
+    events = opened._step()
     while events:
         await _ready(opened._inner, events)
-        events = step()
+        events = opened._step()
 
 
 def _ready(stream, events):

@@ -23,6 +23,7 @@ OPTIONS = (
     "max_fragment_length",
     "psk",
     "now",
+    "trace",
 )
 # Those that need a feature of the engine, of the same name.
 FEATURES = ("alpn", "max_fragment_length", "psk", "now")
@@ -49,12 +50,14 @@ class SecureContext:
         if self.verify is not True and self.verify is not False:
             raise refused("verify", repr(self.verify), "True or False")
         if self.on_bad_certificate is not None:
-            if not callable(self.on_bad_certificate):
-                raise refused("on_bad_certificate", repr(self.on_bad_certificate), "a callable")
             # Told now, and not when there is a certificate to decide about.
-            part("securesocket.again", "securesocket-options")
+            part("securesocket.again", "securesocket-options").check(self.on_bad_certificate)
         if self.server_name is not None:
             self.server_name = _host_name(self.server_name)
+        self.trace = options.get("trace")
+        if self.trace is not None and self.trace is not False:
+            # What makes the tracer of a connection.
+            self.trace = part("securesocket.trace", "securesocket-trace").maker(self.trace)
         self._sources = self._trust_sources(options) if self.verify else None
         self._trust_set = None
         self.identity = options.get("identity")
@@ -95,13 +98,8 @@ class SecureContext:
         return _more().sources(wanted)
 
     def __repr__(self):
-        if not self.verify:
-            return "<SecureContext verification off>"
-        return "<SecureContext %s%s%s>" % (
-            "pins only" if self._sources is None else "verified",
-            ", %d pins" % len(self.pins) if self.pins else "",
-            ", with identity" if self.identity else "",
-        )
+        guide = part("securesocket.guide")
+        return guide.describe_context(self) if guide else "<SecureContext>"
 
     def check(self, server_hostname):
         """The server's name to use, after the checks that come before any connection. Raises ClockNotSet,

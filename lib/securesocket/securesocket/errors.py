@@ -86,46 +86,30 @@ class CertificateError(SecureSocketError):
 class UnknownIssuer(CertificateError):
     """No trust anchor issued any certificate of the chain."""
 
-    numbers = ((_EACCES, None),)
-
 
 class Expired(CertificateError):
     """RFC 5280 4.1.2.5: notAfter has passed."""
-
-    numbers = ((_EACCES, None),)
 
 
 class NotYetValid(CertificateError):
     """RFC 5280 4.1.2.5: notBefore is still to come."""
 
-    numbers = ((_EACCES, None),)
-
 
 class ClockNotSet(CertificateError):
     """The clock shows a time before the store was built, so no date can be checked."""
-
-    numbers = ((_EACCES, None),)
 
 
 class HostnameMismatch(CertificateError):
     """RFC 6125: the certificate names other hosts."""
 
-    numbers = ((_EACCES, None),)
-
 
 class BadSignature(CertificateError):
     """A trust anchor of that name exists, but it did not sign this chain."""
-
-    numbers = ((_EACCES, None),)
 
 
 class WeakKey(CertificateError):
     """mbedTLS's default profile: RSA from 2048 bits, curves from 256 bits, SHA-256 and up."""
 
-    numbers = ((_EACCES, None),)
-
 
 class PinMismatch(CertificateError):
     """None of the pinned keys is in the verified path."""
-
-    numbers = ((_EACCES, None),)

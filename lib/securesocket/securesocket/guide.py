@@ -113,6 +113,17 @@ def describe(stream):
     return "<%s %s %s>" % (type(stream).__name__, where, state)
 
 
+def describe_context(context):
+    """The repr of a SecureContext."""
+    if not context.verify:
+        return "<SecureContext verification off>"
+    return "<SecureContext %s%s%s>" % (
+        "pins only" if context._sources is None else "verified",
+        ", %d pins" % len(context.pins) if context.pins else "",
+        ", with identity" if context.identity else "",
+    )
+
+
 def no_address(host, port):
     """The error for a host and a port that cannot be: its remedy is the call that may have been meant."""
     from .errors import ConfigurationError

@@ -27,7 +27,7 @@ class Path:
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute of ours counts.
-    leaf = None
+    leaf = roomy = None
     complete = False
     accepted = False
     pinned = False
@@ -43,16 +43,18 @@ class Path:
     def add(self, der, depth, pins, leaf_only):
         """One certificate of the path; pins: SHA-256 digests, looked for in the leaf only if leaf_only."""
         certificate = Certificate(der)
-        subject = bytes(certificate.validity_and_subject)
-        if not self.names:
-            self._add_top(certificate)
+        if self.roomy is None:
+            self.roomy = self.unanchored or has_room(_VERIFY_HEAP_BYTES)
+            if self.roomy:
+                self._add_top(certificate)
+        if self.roomy:
+            self.names = (bytes(certificate.validity_and_subject),) + self.names
         if pins and (depth == 0 or not leaf_only):
             if sha256(certificate.public_key_info).digest() in pins:
                 self.pinned = True
-        self.names = (subject,) + self.names
         if depth == 0:
             self.complete = True
-            certificate = subject = None
+            certificate = None
             if has_room(_VERIFY_HEAP_BYTES):
                 self.leaf = bytes(der)
             else:

@@ -232,6 +232,7 @@ TAKES = (
     ("max_fragment_length", "512, 1024, 2048 or 4096 (RFC 6066 4)"),
     ("psk", "(identity, key) (RFC 4279)"),
     ("now", "callable() -> seconds since 1970"),
+    ("trace", "True to print each message, alert and event; callable(event) to get them as tuples"),
 )
 
 

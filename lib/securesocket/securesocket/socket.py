@@ -28,25 +28,20 @@ class SecureSocket(SecureStream):
     SecureSocketError in all its forms.
     """
 
-    _family = None
     _address = None
+    _timeout_ms = DEFAULT_TIMEOUT_MS
 
     def __init__(self, host=None, port=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS, *, _blocking=True):
-        if (
-            not isinstance(host, str)
-            or type(port) is not int
-            or not 0 < port < 0x10000
-            or "/" in host
-            or host.count(":") == 1
-        ):
-            guide = part("securesocket.guide")
-            raise (guide and guide.no_address(host, port)) or refused(
-                "host", repr(host), "a name, and a port"
-            )
-        super().__init__(secure, host)
-        self._timeout_ms = timeout_ms
+        _check(host, port)
+        # Not super(): a closure's arguments would lie on the heap until the handshake is over. For the same
+        # reason frames are small, from here to mbedTLS: larger ones lie there themselves.
+        SecureStream.__init__(self, secure, host)
+        if timeout_ms != DEFAULT_TIMEOUT_MS:
+            self._timeout_ms = timeout_ms
         if _blocking:
-            self._connect(host, port)
+            self._open(host, port, True)
+            self._run()
+            self._inner.setblocking(True)
 
     @staticmethod
     def open(host=None, port=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
@@ -73,56 +68,43 @@ class SecureSocket(SecureStream):
         family, address, port = socket.sockaddr(address)[:3]
         return socket.inet_ntop(family, address), port
 
-    def _connect(self, host, port):
-        # Apart from __init__, whose many locals would put its frame on the heap.
-        found = self._resolve(host, port)
-        self._run(stepper(self._open(host, port, found, True)))
-        self._run(self._step)
-        self._inner.setblocking(True)
-
     def _recover(self, error):
         """As SecureStream's, unless the caller accepts the refused certificate: then connects once more, to
-        take this very certificate, and returns the step to go on with. mbedTLS forgets a handshake that it
-        has refused, so the certificate has to be shown again."""
+        take this very certificate. mbedTLS forgets a handshake that it has refused, so the certificate has to
+        be shown again."""
         session = self._session
         try:
-            super()._recover(error)
+            SecureStream._recover(self, error)
         except SecureSocketError as refused:
-            if (
-                session is None
-                or session.accepted_leaf is not None
-                or self._context.on_bad_certificate is None
-            ):
+            if session is None or self._context.on_bad_certificate is None:
                 raise
             again = part("securesocket.again", "securesocket-options")
-            if not again.is_accepted(refused, self._context.on_bad_certificate):
-                raise
-            self._error = None
-            self.authorization_error = refused
-            leaf = bytes(refused.certificate.der)
-            return stepper(again.connect(self, session.wait is not None, leaf))
+            self._opening = again.connected(self, session, refused)
 
-    def _resolve(self, host, port):
-        """The addresses of the host; the deadline starts after it, for nothing can interrupt getaddrinfo."""
+    def _open(self, host, port, waits):
+        """Finds the host's addresses, and leaves it to _step to connect to one of them. The deadline starts
+        here, for nothing can interrupt getaddrinfo."""
         started = ticks_ms()
         self.stage = "resolve"
         try:
             found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
         except OSError as error:
-            raise unreachable("resolve", "%s (%s)" % (host, error))
+            self._recover(unreachable("resolve", "%s (%s)" % (host, error)))
         self.resolve_ms = ticks_diff(ticks_ms(), started)
+        self._tell("resolve")
         self._deadline(self._timeout_ms)
-        return found
+        self._opening = self._connect(host, port, found, waits)
 
-    def _open(self, host, port, found, waits):
+    def _connect(self, host, port, found, waits):
         """Generator: from addresses to a connection that is ready for its handshake."""
         started = ticks_ms()
         self.stage = "connect"
         failure = None
         for info in found:
             try:
-                yield from self._connect_to(info[0], info[-1])
+                yield from self._connect_to(info[0], info[-1], waits)
                 self.connect_ms = ticks_diff(ticks_ms(), started)
+                self._tell("connect")
                 break
             except OSError as error:
                 if isinstance(error, SecureSocketError):
@@ -133,8 +115,7 @@ class SecureSocket(SecureStream):
             raise unreachable("connect", "%s port %s: %s" % (host, port, failure))
         self._start(self._inner, waits)
 
-    def _connect_to(self, family, address):
-        self._family = family
+    def _connect_to(self, family, address, waits):
         self._address = address
         self._inner = inner = socket.socket(family, socket.SOCK_STREAM)
         inner.setblocking(False)
@@ -144,8 +125,11 @@ class SecureSocket(SecureStream):
         except OSError as error:
             if error.errno not in _CONNECTING:
                 raise
-        yield _POLLOUT
-        if self._poll_inner(_POLLOUT) & _POLLERR_OR_HUP:
+        if waits:
+            self._wait(_POLLOUT)
+        else:
+            yield _POLLOUT
+        if self._poll_inner(_POLLOUT, 0) & _POLLERR_OR_HUP:
             # A second connect reports why the first one failed.
             try:
                 inner.connect(address)
@@ -154,9 +138,16 @@ class SecureSocket(SecureStream):
                     raise
 
 
-def stepper(generator):
-    """A step (see stream.py) of a generator that yields the events it waits for."""
-    return lambda: next(generator, 0)
+def _check(host, port):
+    if (
+        not isinstance(host, str)
+        or type(port) is not int
+        or not 0 < port < 0x10000
+        or "/" in host
+        or host.count(":") == 1
+    ):
+        guide = part("securesocket.guide")
+        raise (guide and guide.no_address(host, port)) or refused("host", repr(host), "a name, and a port")
 
 
 def unreachable(code, found):

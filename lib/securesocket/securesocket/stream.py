@@ -1,7 +1,7 @@
 """A TLS connection over any stream, verified before its first byte is handed out.
 
-A step is a callable that goes on as far as it can and returns the events it waits for (POLLIN, POLLOUT),
-0 at the end; the blocking front and the asyncio front differ only in how they wait.
+SecureStream._step goes on as far as it can and returns the events it waits for (POLLIN, POLLOUT), 0 at the
+end; the blocking front and the asyncio front differ only in how they wait.
 """
 
 import io
@@ -36,8 +36,12 @@ class SecureStream(io.IOBase):
     authorization_error = None
     stage = "connect"
     resolve_ms = connect_ms = handshake_ms = None
+    # A generator that opens the connection, and yields the events it waits for.
+    _opening = None
     _inner = None
     _session = None
+    _tracer = None
+    _figures = None
     _ssl = None
     _poller = None
     _leaf = None
@@ -53,6 +57,8 @@ class SecureStream(io.IOBase):
             raise (guide and guide.no_options(secure)) or refused("secure", type(secure).__name__, "a dict")
         self._context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
         self._hostname = self._context.check(server_hostname)
+        if self._context.trace:
+            self._tracer = self._context.trace(self)
 
     # What a connection is asked.
 
@@ -81,7 +87,7 @@ class SecureStream(io.IOBase):
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, *failure):
         self.close()
 
     # The stream, until the handshake is over; _established puts mbedTLS's methods in their place.
@@ -120,8 +126,14 @@ class SecureStream(io.IOBase):
         if self._error is None:
             self._error = SecureSocketError("closed")
         self._drop()
+        self._tell("close")
 
     # Inside.
+
+    def _tell(self, name, size=0):
+        """An event, for the option `trace`; may raise what the tracer has raised."""
+        if self._tracer:
+            self._tracer.event(name, size)
 
     def _open_stream(self):
         if self._error is not None:
@@ -143,6 +155,9 @@ class SecureStream(io.IOBase):
         return 0
 
     def _start(self, stream, waits, accepted_leaf=None):
+        if self._opening is not None:
+            # Not `del`: MicroPython's maps keep the value of a deleted entry alive.
+            self._opening = None
         self.stage = "handshake"
         self.handshake_ms = ticks_ms()
         self._inner = stream
@@ -153,12 +168,13 @@ class SecureStream(io.IOBase):
         except (AttributeError, OSError):
             pass  # no socket, or a port that does not know the option: it only costs time
         try:
-            self._session = engine.Session(stream, self._context, self._hostname, accepted_leaf)
+            self._session = engine.Session(stream, self, accepted_leaf)
         except Exception as error:
-            self._drop()
-            raise _not_started(error)
-        if waits:
-            self._session.wait = self._wait
+            self._recover(error)
+        if self._tracer:
+            self._tracer.attach(self._session)
+        if not waits:
+            self._session.waits = False
 
     def _take(self, stream, timeout_ms):
         """The blocking handshake over a stream that was opened elsewhere."""
@@ -169,7 +185,7 @@ class SecureStream(io.IOBase):
         self._start(stream, True)
         if not switches:
             self._session.waits_first = True
-        self._run(self._step)
+        self._run()
         if switches:
             stream.setblocking(True)
 
@@ -183,7 +199,9 @@ class SecureStream(io.IOBase):
             self._recover(error)
 
     def _step(self):
-        """The handshake, as far as it goes: what to wait for, or 0 when it is over."""
+        """Opening and handshake, as far as they go: what to wait for, or 0 when they are over."""
+        if self._opening is not None:
+            return next(self._opening, 0) or self._step()
         want = self._session.step()
         if not want:
             self._established()
@@ -196,8 +214,11 @@ class SecureStream(io.IOBase):
         self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
         self._leaf = session.path.leaf
         self._names = session.names
+        self._figures = session.figures
         if not self._context.verify:
-            self.authorization_error = _verification_off()
+            from .errors import CertificateError
+
+            self.authorization_error = CertificateError("verification-off")
         elif session.accepted_leaf is None:
             self.authorized = True
             self._anchor_source = session.anchor_source or None
@@ -209,17 +230,30 @@ class SecureStream(io.IOBase):
         self.readinto = ssl.readinto
         self.readline = ssl.readline
         self.write = ssl.write
+        self._tell("open")
 
     def _recover(self, error):
-        """After an exception: closes everything and raises the typed error, which latches."""
+        """After an exception: closes everything and raises the typed error, which latches; returns where
+        there is something to go on with (_opening)."""
+        if error is self._error:
+            raise error
         if self.stage == "handshake":
             self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
         session = self._session
         # First of all: an explanation needs memory, and mbedTLS has it.
         self._drop()
         if isinstance(error, Exception) and not isinstance(error, SecureSocketError):
-            error = _not_started(error) if session is None else session.explain(error)
+            if session is None:
+                # The handshake has not begun; faults of ours stay as they are.
+                from .verdict import explain_start
+
+                error = explain_start(error)
+            else:
+                error = session.explain(error)
         self._error = error if isinstance(error, SecureSocketError) else SecureSocketError("closed")
+        # Where it fails as it is made, nobody has the connection; what is asked then is its report.
+        self._error.connection = self
+        self._tell("failed " + self._error.code)
         raise error
 
     def _drop(self):
@@ -232,6 +266,7 @@ class SecureStream(io.IOBase):
         elif session is not None:
             self._leaf = session.path.leaf
             self._names = session.path.names
+            self._figures = session.figures
             session.ssl.close()
             # A handshake that failed has parted mbedTLS from the stream.
             if session.stream is not None:
@@ -240,7 +275,8 @@ class SecureStream(io.IOBase):
             inner.close()
 
     def _deadline(self, timeout_ms):
-        self._timeout_ms = timeout_ms
+        if timeout_ms != self._timeout_ms:
+            self._timeout_ms = timeout_ms
         if timeout_ms is not None:
             self._deadline_ms = ticks_add(ticks_ms(), timeout_ms)
 
@@ -250,16 +286,13 @@ class SecureStream(io.IOBase):
 
     def _wait(self, events):
         """Blocks until the stream has one of `events`. Raises HandshakeTimeout."""
-        poller = select.poll()
-        poller.register(self._inner, events)
-        for _ in poller.ipoll(self._left_ms()):
-            return
-        raise self._timeout()
+        if not self._poll_inner(events, self._left_ms()):
+            raise self._timeout()
 
-    def _poll_inner(self, events):
+    def _poll_inner(self, events, timeout_ms):
         poller = select.poll()
         poller.register(self._inner, events)
-        for entry in poller.ipoll(0):
+        for entry in poller.ipoll(timeout_ms):
             return entry[1]
         return 0
 
@@ -268,17 +301,22 @@ class SecureStream(io.IOBase):
 
         return HandshakeTimeout("timeout", self.stage, self._timeout_ms)
 
-    def _run(self, step):
-        """The blocking front: calls step() until it returns 0, and waits for the events it returns."""
-        while step is not None:
-            try:
-                events = step()
-                while events:
-                    self._wait(events)
-                    events = step()
-                return
-            except BaseException as error:  # also Ctrl-C: no socket stays open behind it
-                step = self._recover(error)
+    def _run(self):
+        """The blocking front: its steps wait by themselves."""
+        if self._opening is not None:
+            self._open_now()
+        # Its __exit__ is _recover: unlike a frame with `except ... as`, this one is small enough for the C
+        # stack, and takes no heap from mbedTLS.
+        with self._session:
+            self._step()
+        if self._opening is not None:
+            self._run()
+
+    def _open_now(self):
+        try:
+            next(self._opening, 0)
+        except BaseException as error:  # also Ctrl-C: no socket stays open behind it
+            self._recover(error)
 
 
 def refuse_second_connection(context):
@@ -287,16 +325,3 @@ def refuse_second_connection(context):
         from .errors import UnsupportedFeature
 
         raise UnsupportedFeature("reconnect")
-
-
-def _not_started(error):
-    """The typed error for an exception before the handshake began; others (faults of ours) as they are."""
-    from .verdict import explain_start
-
-    return explain_start(error)
-
-
-def _verification_off():
-    from .errors import CertificateError
-
-    return CertificateError("verification-off")

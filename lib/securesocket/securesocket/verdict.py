@@ -76,11 +76,8 @@ def _facts(code, path, leaf, hostname):
 
 def explain_start(error):
     """The typed error for what kept a session from being made; `error` itself where there is none."""
-    if isinstance(error, MemoryError):
+    if _number(error) == _ENOMEM:
         return errors.MemoryBudgetError("memory", found="no room for a session")
-    if isinstance(error, OSError) and error.args and isinstance(error.args[0], int):
-        if error.args[0] == _ENOMEM or _is_allocation(error.args[0]):
-            return errors.MemoryBudgetError("memory", found="no room for a session")
     if isinstance(error, ValueError):
         # "invalid key", "invalid cert": mbedTLS cannot use what certstore could read.
         return errors.ConfigurationError("identity", found=str(error))
@@ -102,13 +99,9 @@ def explain(session, error):
         return error
     if isinstance(error, ValueError):
         return _certificate(session, str(error))
-    if isinstance(error, MemoryError):
-        return errors.MemoryBudgetError("memory")
-    number = error.args[0] if isinstance(error, OSError) and error.args else 0
-    if not isinstance(number, int):
-        number = 0
+    number = _number(error)
     stage = _stage(session)
-    if number == _ENOMEM or _is_allocation(number):
+    if number == _ENOMEM:
         return errors.MemoryBudgetError("memory", found=stage)
     number = -number if number < 0 else number
     if number == _VERIFY_FAILED or number == _CA_CHAIN_REQUIRED:
@@ -146,11 +139,18 @@ def _own(error, session):
     return errors.HandshakeError("stream", found="%r, %s" % (error, stage), stage=stage)
 
 
-def _is_allocation(number):
+def _number(error):
+    """The number of an exception, mbedTLS's or an errno: _ENOMEM for all that mean it, 0 for none."""
+    if isinstance(error, MemoryError):
+        return _ENOMEM
+    number = error.args[0] if isinstance(error, OSError) and error.args else 0
+    if not isinstance(number, int):
+        return 0
     if 0 < number < 256:
-        return number in _ALLOCATION_LOW
-    number = -number
-    return number & _HIGH_LEVEL in _ALLOCATION or number & ~_HIGH_LEVEL in _ALLOCATION_LOW
+        allocation = number in _ALLOCATION_LOW
+    else:
+        allocation = -number & _HIGH_LEVEL in _ALLOCATION or -number & ~_HIGH_LEVEL in _ALLOCATION_LOW
+    return _ENOMEM if allocation else number
 
 
 def _alert(session, stage):

@@ -4,6 +4,10 @@ mbedTLS reads its CA list when it verifies, not before, so the right anchor is l
 Certificate message passes (engine.tap): one handshake, whatever the number of roots.
 """
 
+import gc
+from hashlib import sha256
+from time import ticks_ms
+
 import tls
 
 from certstore.compat import const, has_room, hold_room, make_room
@@ -32,15 +36,24 @@ _GAP_FROM_BYTES = const(65536)
 # From here on the handshake needs the anchor, the chain and one signature's numbers, with room to spare.
 _CHAIN_HEAP_BYTES = const(14336)
 
+_ANCHOR_GAP_BYTES = const(1024)
 # A parsed anchor is its DER once more and its names; no root in use comes to a half of this.
 _ANCHOR_HEAP_BYTES = const(6144)
 
+_BLOCK = bytes(64)
 # As deep as propose() with what it calls.
 _STALE_FRAMES = const(12)
 
 # Of trust.TrustSet.propose.
 _NO_ANCHOR = const(0)
 _EXACT = const(2)
+
+# Of Tap.figures.
+_HEAP_BEFORE = const(3)
+_HEAP_LOWEST = const(4)
+_HEAP_AFTER = const(5)
+_CERTIFICATE_AT = const(6)
+_VERIFIED_AT = const(7)
 
 _REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
 
@@ -61,34 +74,39 @@ def cipher_names():
 _ONE = bytearray(1)
 
 
-def _overwrite_stack(depth):
-    """The collector reads the C stack too: pointers that earlier calls left there keep the copies of anchors
-    alive through the very moment at which mbedTLS needs the heap. A few calls write over them."""
+def _overwrite_stack(digest, depth):
+    """The collector reads the C stack too: pointers that earlier calls left there keep copies of anchors,
+    readers and pollers alive through the very moment at which mbedTLS needs the heap. A few calls write over
+    them: SHA-256 keeps 300 bytes of numbers on the stack."""
+    digest.update(_BLOCK)
     if depth:
-        _overwrite_stack(depth - 1)
+        _overwrite_stack(digest, depth - 1)
 
 
 class Session(Tap):
     """One TLS client connection over a stream, from its context to its last byte.
 
-    options: a SecureContext; accepted_leaf: DER that the caller has accepted by name, the only
-    certificate that this session then takes, or None.
+    owner: the SecureStream, whose context and host name are asked when they are needed; accepted_leaf: DER
+    that the caller has accepted by name, the only certificate that this session then takes, or None.
+    Called by mbedTLS, with each certificate of the path: (DER, depth).
 
     anchor_source: None until anchors were looked for, "" where none was found, else one of trust.SOURCES or
     trust.ITSELF. step() until it returns 0; then `ssl` is the connection, and `path` tells what was verified.
     """
 
+    waits = True
     accepted_leaf = None
     anchor_source = None
 
-    def __init__(self, stream, options, server_hostname, accepted_leaf=None):
+    def __init__(self, stream, owner, accepted_leaf=None):
         # Where there is little room, the large buffers settle on a heap without garbage.
-        make_room(_SESSION_HEAP_BYTES)
+        free = make_room(_SESSION_HEAP_BYTES)
         gap = hold_room(_GAP_BYTES, _GAP_FROM_BYTES)
         super().__init__(stream)
-        self.options = options
-        self.hostname = server_hostname
+        self.owner = owner
+        self.figures[_HEAP_BEFORE] = free
         self.path = Path()
+        options = owner._context
         if accepted_leaf is not None:
             self.accepted_leaf = accepted_leaf
         self.context = context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
@@ -96,13 +114,37 @@ class Session(Tap):
         # CERT_NONE is never used: mbedTLS would show us no certificate.
         strict = options.verify and options.trust is not None and accepted_leaf is None
         context.verify_mode = tls.CERT_REQUIRED if strict else tls.CERT_OPTIONAL
-        context.verify_callback = self._seen
+        # The session itself, not a bound method of it: that would be one object more.
+        context.verify_callback = self
         if options.identity is not None and accepted_leaf is None:
             chain, key = options.identity
             for certificate in chain:
                 context.load_cert_chain(certificate, key)
-        self.ssl = context.wrap_socket(self, server_hostname=server_hostname, do_handshake_on_connect=False)
+        self.ssl = context.wrap_socket(self, server_hostname=owner._hostname, do_handshake_on_connect=False)
         gap.close()
+
+    @property
+    def options(self):
+        """The SecureContext."""
+        return self.owner._context
+
+    @property
+    def hostname(self):
+        """The server's name, or None."""
+        return self.owner._hostname
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, error, trace):
+        if error is not None:
+            self.owner._recover(error)
+        # If it returns, there is something to go on with.
+        return True
+
+    def wait(self, events):
+        """Blocks until the stream has one of `events`. Raises HandshakeTimeout."""
+        self.owner._wait(events)
 
     def step(self):
         """Runs the handshake as far as it goes: 0 when it is over, else what to wait for (POLLIN, POLLOUT).
@@ -110,7 +152,8 @@ class Session(Tap):
         Raises what tls raises, of which explain() makes the typed error; the caller then closes `ssl` and
         the stream. (No try here: a frame with one lies on the heap, while mbedTLS verifies.)
         """
-        self.want = 0
+        if self.want:
+            self.want = 0
         count = self.ssl.readinto(_ONE)
         if self.over:
             self.accept()
@@ -136,6 +179,7 @@ class Session(Tap):
     def certificate(self, data, start, stop):
         """Offers anchors for the chain that passes; False: mbedTLS has to read its authmode again."""
         options = self.options
+        self.figures[_CERTIFICATE_AT] = ticks_ms()
         if self.anchor_source is not None:
             from ..errors import HandshakeError
 
@@ -147,9 +191,10 @@ class Session(Tap):
             raise UnsupportedFeature("fragmented", found="mbedTLS %d.%d.%d" % version())
         if options.trust is None or self.accepted_leaf is not None:
             return True
+        # What the anchor is made of shall lie above the anchor: below it, it would leave a hole.
+        self._gap = hold_room(_ANCHOR_GAP_BYTES, 0)
         proposal = options.trust.propose(data, start, stop, self._offer)
-        _overwrite_stack(_STALE_FRAMES)
-        make_room(_CHAIN_HEAP_BYTES)
+        self._gap = None
         if proposal == _NO_ANCHOR:
             self.path.unanchored = True
         if proposal != _EXACT:
@@ -158,12 +203,20 @@ class Session(Tap):
         self.context.verify_mode = tls.CERT_OPTIONAL
         return False
 
+    def verifies_next(self):
+        """Clears the heap for mbedTLS, where there is little."""
+        if not has_room(_CHAIN_HEAP_BYTES):
+            _overwrite_stack(sha256(), _STALE_FRAMES)
+            gc.collect()
+
     def _offer(self, der, source):
         # tls takes bytes only; a view of flash is copied here, and is garbage right away. Where the heap is
         # nearly full, garbage is collected before mbedTLS's parts of the anchor settle above it.
         make_room(_CHAIN_HEAP_BYTES)
+        der = bytes(der)
+        self._gap.close()
         try:
-            self.context.load_verify_locations(bytes(der))
+            self.context.load_verify_locations(der)
         except ValueError:
             # What tls says of every failure here, also of a lack of memory.
             from ..verdict import anchor_refused
@@ -172,7 +225,9 @@ class Session(Tap):
         self.anchor_source = source
 
     def accept(self):
-        """Raises unless the path that mbedTLS has verified is what the caller asked for."""
+        """Raises unless the path that mbedTLS has verified is what the caller asked for. Asked before
+        the key exchange leaves, its numbers still in the heap, and after the handshake."""
+        self.figures[_HEAP_AFTER if self.over else _HEAP_LOWEST] = make_room(0)
         path = self.path
         if (
             self.context.verify_mode == tls.CERT_REQUIRED
@@ -187,13 +242,15 @@ class Session(Tap):
 
     def alert(self):
         """mbedTLS is sending an alert: the only moment at which the heap of a failed verification shows."""
+        self.figures[_HEAP_LOWEST] = make_room(0)
         self.path.refused()
 
-    def _seen(self, der, depth):
-        # Called by mbedTLS: an exception here would leak its memory for good.
+    def __call__(self, der, depth):
+        # An exception here would leak mbedTLS's memory for good.
         try:
             trusted = self.options.trust
             if depth == 0:
+                self.figures[_VERIFIED_AT] = ticks_ms()
                 if self.accepted_leaf is not None:
                     self.path.accepted = der == self.accepted_leaf
                 elif self.anchor_source == ITSELF:

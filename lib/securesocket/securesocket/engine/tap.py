@@ -21,7 +21,6 @@ _POLLIN = const(1)
 _POLLOUT = const(4)
 
 _ALERT_RECORD = const(21)
-_HANDSHAKE = const(22)
 _CHANGE_CIPHER_SPEC = const(20)
 _PLAIN_ALERT = const(7)
 
@@ -32,6 +31,11 @@ _FINISHED = const(4)
 _NOT_TLS = const(5)
 _OVERSIZE = const(6)
 
+# Of `figures`; report.Report has them all.
+_RECEIVED = const(0)
+_SENT = const(1)
+_LARGEST = const(2)
+
 
 class Tap(io.IOBase):
     """Passes bytes between `stream` and mbedTLS, and shows the server's flight to its subclass.
@@ -40,24 +44,25 @@ class Tap(io.IOBase):
     mbedTLS gets its last byte; returns False to have that last piece delivered again (mbedTLS then reads
     its authmode anew). accept(): called before the first record that leaves after the server's flight,
     that is after mbedTLS has verified the certificate. alert(): called before an alert leaves. All may
-    raise.
+    raise. verifies_next(): called when the Certificate message is about to go to mbedTLS.
 
     want: POLLIN or POLLOUT that the handshake waits for, 0 when it can go on at once. over: mbedTLS has
     accepted the server's Finished. reader: a HandshakeReader; None right after the Certificate message
-    and when the handshake is over. wait(events): if set, blocks until the stream is ready, or raises;
-    waits_first: the stream would itself block in readinto.
-    stream is None once mbedTLS has closed it.
+    and when the handshake is over. wait(events): blocks until the stream is ready, or raises; called if
+    `waits`; waits_first: the stream would itself block in readinto.
+    stream is None once mbedTLS has closed it. figures: what a report tells, by the numbers that it has; 0
+    where nothing was noted. One list, which outlives the handshake: seven attributes would cost more.
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
+    reader = None
     want = _POLLOUT
-    wait = None
+    waits = False
     waits_first = False
     error = None
     over = False
     closed_by_peer = False
     alert_sent = -1
-    last_sent = -1
     _finished = False
     _accepted = False
     _held = None
@@ -68,6 +73,7 @@ class Tap(io.IOBase):
     def __init__(self, stream):
         self.stream = stream
         self.reader = HandshakeReader()
+        self.figures = [0] * 8
 
     def poll(self, events):
         """Which of `events` (POLLIN, POLLOUT), or which errors, the stream has now."""
@@ -116,7 +122,6 @@ class Tap(io.IOBase):
         self.readinto = self.stream.readinto
         self.write = self.stream.write
         self.reader = None
-        self.wait = None
 
     def _read(self, buf):
         if self._finished:
@@ -133,7 +138,14 @@ class Tap(io.IOBase):
         if not have:
             self.closed_by_peer = have == 0
             return have
-        if self._watch(buf, have):
+        figures = self.figures
+        figures[_RECEIVED] += have
+        # mbedTLS asks for a record's header, then for what that announces.
+        figures[_LARGEST] = max(len(buf), figures[_LARGEST])
+        deliver = self._watch(buf, have)
+        if self.reader is None:
+            self.verifies_next()
+        if deliver:
             return have
         # mbedTLS reads its authmode when it starts on a message: have it start again on this one.
         self._held = bytes(memoryview(buf)[:have])
@@ -149,15 +161,15 @@ class Tap(io.IOBase):
             count = self.stream.readinto(memoryview(buf)[have:] if have else buf)
             if count is None:
                 self.want = _POLLIN
-                if self.wait is None:
+                if not self.waits:
                     return have or None
                 self.wait(_POLLIN)
             elif count == 0:
                 return have
             else:
                 have += count
-                # A whole record can be read where it lies; without `wait` it comes as it comes.
-                if have == size or self.wait is None:
+                # A whole record can be read where it lies; without `waits` it comes as it comes.
+                if have == size or not self.waits:
                     return have
 
     def _watch(self, data, end):
@@ -201,16 +213,15 @@ class Tap(io.IOBase):
         if count is None:
             self.want = _POLLOUT
             return None
+        left = (len(buf) if starts else self._sent_left) - count
+        if left or not starts:
+            self._sent_left = left
         if starts:
-            self._sent_left = len(buf)
             if kind == _CHANGE_CIPHER_SPEC:
                 self._sent_encrypted = True
-            elif not self._sent_encrypted:
-                if kind == _HANDSHAKE:
-                    self.last_sent = buf[5]
-                elif kind == _ALERT_RECORD and len(buf) == _PLAIN_ALERT:
-                    self.alert_sent = buf[6]
-        self._sent_left -= count
+            elif kind == _ALERT_RECORD and not self._sent_encrypted and len(buf) == _PLAIN_ALERT:
+                self.alert_sent = buf[6]
+        self.figures[_SENT] += count
         return count
 
 
@@ -222,5 +233,5 @@ def _unreadable(reader, event):
         return HandshakeError("not-tls", found="the bytes %s" % bytes(reader.header).hex())
     return HandshakeError(
         "certificate-limit",
-        found="a handshake message of more than %d bytes" % MAX_CERTIFICATE_MESSAGE,
+        found="a message of more than %d bytes" % MAX_CERTIFICATE_MESSAGE,
     )
