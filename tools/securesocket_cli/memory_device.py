@@ -22,12 +22,17 @@ def attributes(thing, names):
 def failure(error):
     code = str(getattr(error, "code", "exception"))
     return {"class": type(error).__name__, "code": code, "text": str(error)}
+def module(name):
+    try:
+        __import__(name)
+        return sys.modules[name]
+    except ImportError as error:
+        if "securesocket" not in str(error):
+            raise
 def missing():
-    for name in ("securesocket.socket", "securesocket.trace", "securesocket.budget", "securesocket.report"):
-        try:
-            __import__(name)
-        except ImportError as error:
-            tell("missing", name, str(error))
+    for name in ("securesocket.socket", "securesocket.trace"):
+        if module(name) is None:
+            tell("missing", name)
             return True
 def versions():
     machine = getattr(sys.implementation, "_machine", sys.platform)
@@ -38,11 +43,12 @@ def versions():
     tell("fact", "micropython", version)
     tell("fact", "mbedtls", ".".join([str(part) for part in major]))
     tell("fact", "engine", engine.__name__.split(".")[-1])
-def heap_bytes(kind):
+def heap(kind):
     if kind == "C":
         import esp32
-        return sum([region[0] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
-    return gc.mem_free() + gc.mem_alloc()
+        regions = esp32.idf_heap_info(esp32.HEAP_DATA)
+        return sum([one[1] for one in regions]), sum([one[0] for one in regions])
+    return gc.mem_free(), gc.mem_free() + gc.mem_alloc()
 def options(kept):
     secure = {"trace": kept}
     if ANYWAY:
@@ -55,16 +61,19 @@ def options(kept):
     return secure
 def main():
     from securesocket import SecureContext, SecureSocket
-    budget = sys.modules["securesocket.budget"]
+    # Without these two less is told.
+    budget, report = module("securesocket.budget"), module("securesocket.report")
     kept = Kept()
-    stream = estimate = error = None
+    kind = "MicroPython"
+    stream = estimate = error = size = None
     try:
         context = SecureContext(**options(kept))
         gc.collect()
-        estimate = budget.estimate(HOST, context)
-        kind = budget.heap()
-        gc.collect()
-        size = heap_bytes(kind)
+        if budget:
+            estimate = budget.estimate(HOST, context)
+            kind = budget.heap()
+            gc.collect()
+        size = heap(kind)
         mark = globals().get("MARK")
         mark and mark.on()
         try:
@@ -74,9 +83,11 @@ def main():
     except Exception as raised:
         error = raised
     versions()
+    tell("fact", "heap", kind)
+    if size:
+        tell("fact", "heap_free", size[0])
+        tell("fact", "heap_bytes", size[1])
     if estimate is not None:
-        tell("fact", "heap", kind)
-        tell("fact", "heap_bytes", size)
         names = "needed largest_needed free largest_block fits reserve key"
         tell("fact", "budget", attributes(estimate, names))
     if error is not None:
@@ -84,9 +95,10 @@ def main():
         limits = attributes(error, "needed free largest_block")
         if estimate is None and limits["needed"] is not None:
             tell("fact", "budget", limits)
-    else:
+    elif report:
         tell("fact", "report", attributes(stream.report, "handshake_ms verify_ms heap_before heap_lowest "
             "heap_after bytes_received bytes_sent largest_record chain anchor anchor_source cipher version"))
+    if stream is not None:
         stream.close()
     for event in kept.events[:kept.count]:
         tell("event", event)

@@ -49,6 +49,7 @@ FACTS = {
     "target": _is_text,
     "host": _is_text,
     "heap": _is_text,
+    "heap_free": _is_number,
     "heap_bytes": _is_number,
     "peak_bytes": _is_number,
     "budget": {
@@ -109,8 +110,10 @@ class Trace:
     @property
     def start_free(self):
         """Free bytes of the heap before the connection; None if nothing tells."""
-        free = self.fact("budget", "free")
-        return free if free is not None else self.events[0].heap_free if self.events else None
+        for free in (self.fact("heap_free"), self.fact("budget", "free")):
+            if free is not None:
+                return free
+        return self.events[0].heap_free if self.events else None
 
     def used(self, event):
         """By how many bytes the heap in use has risen since the connection's start."""
