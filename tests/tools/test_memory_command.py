@@ -96,7 +96,7 @@ def test_a_server_ends_with_its_run():
 
 @pytest.mark.parametrize("build", ["stock", "stock-1.25"])
 def test_other_builds(build):
-    trace, _ = traced("--target", "unix", "--micropython", binary(build), "--heap", 400_000)
+    trace, _ = traced("--target", "unix", "--micropython", binary(build))
     assert messages(trace)[: len(PASSED)] == PASSED
     assert trace.fact("micropython").startswith("1.25" if build == "stock-1.25" else "1.26")
 
