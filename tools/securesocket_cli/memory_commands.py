@@ -13,8 +13,8 @@ from .store_hosts import parse_host
 from .store_output import say
 from .table import Command
 
-# Of the checkout's binary: holds each handshake of ours and little more, so that the collector has to run, and
-# that the budget's lines are near the curve. Another's may be of 64 bits, and have nothing frozen.
+# Of the checkout's binary: holds each handshake of ours and little more, so that the collector has to run and
+# the budget's lines are near the curve. Another's may be of 64 bits, and have nothing frozen.
 _HEAP_BYTES, _OTHER_HEAP_BYTES = 68 * 1024, 512 * 1024
 _SMALLEST_HEAP, _LARGEST_HEAP = 24 * 1024, 1 << 30
 
@@ -132,7 +132,7 @@ COMMANDS = (
                 "--heap",
                 metavar="BYTES",
                 type=click.IntRange(_SMALLEST_HEAP, _LARGEST_HEAP),
-                help=f"Of unix: MicroPython's heap; else {_HEAP_BYTES}, or {_OTHER_HEAP_BYTES} with --micropython.",
+                help=f"Of unix: MicroPython's heap; else {_HEAP_BYTES}, with --micropython {_OTHER_HEAP_BYTES}.",
             ),
             click.option(
                 "--anyway", is_flag=True, help="Connect although the budget says no: where does it fail?"
