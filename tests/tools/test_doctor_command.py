@@ -426,6 +426,17 @@ def test_a_board_that_answers_something_else(board):
     assert said == "" and "expected a tuple" in trouble
 
 
+@pytest.mark.xdist_group("emulator")
+def test_an_emulated_pico():
+    rows = examined("emulator")
+    # Its randomness is the same at each start, and its boot.py says so.
+    others_are_fine(rows, "random source")
+    assert rows["random source"].status == WARNING
+    assert "RP2040" in rows["MicroPython"].found
+    assert rows["PPP"].found == "connected, 10.0.2.15"
+    assert rows["store"].found.startswith("117 roots, ") and "in the firmware" in rows["store"].found
+
+
 # ---- what cannot be examined
 
 

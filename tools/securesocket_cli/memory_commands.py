@@ -132,7 +132,7 @@ COMMANDS = (
                 "--heap",
                 metavar="BYTES",
                 type=click.IntRange(_SMALLEST_HEAP, _LARGEST_HEAP),
-                help=f"Of unix: MicroPython's heap; else {_HEAP_BYTES}, with --micropython {_OTHER_HEAP_BYTES}.",
+                help=f"Of unix; else {_HEAP_BYTES}, with --micropython {_OTHER_HEAP_BYTES}.",
             ),
             click.option(
                 "--anyway", is_flag=True, help="Connect although the budget says no: where does it fail?"
