@@ -508,6 +508,11 @@ def test_the_heap_of_an_esp32():
     assert "C: 150,000 free, largest block 110,000, lowest ever 90,000" in rows["heap"].found
 
 
+def test_a_c_heap_that_tells_nothing():
+    row = judged(budget=("C", (31_920, 16_736, -1, -1, True)))["heap"]
+    assert row.status == OK and "of which this firmware tells nothing" in row.found
+
+
 def test_no_interface_at_all():
     assert judged(network=[])["network"].status == WARNING
 

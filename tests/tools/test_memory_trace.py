@@ -32,7 +32,7 @@ PASSED = (
     (44, "=", "open", 0, 33_388),
 )
 BUDGET = {"needed": 36_500, "largest_needed": 16_800, "free": FREE, "largest_block": 33_000, "fits": True,
-          "reserve": 0, "key": "EC"}  # fmt: skip
+          "reserve": 0, "key": "EC P-256"}  # fmt: skip
 GOOD = {
     "format": "securesocket-trace",
     "version": 1,
@@ -172,7 +172,7 @@ def test_events_that_got_lost(path):
 def test_chart(path):
     shown = run("memory", "--from", write(path, GOOD)).splitlines()
     assert "open, verified after a handshake of 43 ms" in shown[1]
-    assert any(line.startswith("budget ") and "needed 36,500, free 40,000, largest block 33,000" in line
+    assert any(line.startswith("budget ") and "needed 36,500 for EC P-256, free 40,000, largest block 33,000" in line
                for line in shown)  # fmt: skip
     assert any(line.startswith("most in use  34,299 bytes above") for line in shown)
     (hello,) = [line for line in shown if "ClientHello" in line]

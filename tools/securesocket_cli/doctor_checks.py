@@ -178,6 +178,8 @@ def heap(facts):
     budget = facts.get("budget")
     if budget:
         _, _, free, largest, _ = budget[1]
+        if free < 0:
+            return Row("heap", OK, f"{text}; mbedTLS uses the C heap, of which this firmware tells nothing")
         kind = "the C heap" if budget[0] == "C" else "MicroPython's"
         text += f"; mbedTLS uses {kind}: with our modules loaded {free:,} free, largest block {largest:,}"
         return Row("heap", OK, text)

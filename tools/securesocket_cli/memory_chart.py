@@ -50,7 +50,10 @@ def facts(trace):
         rows.append(("error", names.escape(f"{error['class']}: {error['text']}", limit=600)))
     budget = trace.fact("budget") or {}
     if budget:
-        text = f"needed {number(budget.get('needed'))}, free {number(budget.get('free'))}, largest block "
+        key = f" for {names.escape(budget['key'])}" if budget.get("key") else ""
+        text = (
+            f"needed {number(budget.get('needed'))}{key}, free {number(budget.get('free'))}, largest block "
+        )
         rows.append(("budget", text + f"{number(budget.get('largest_block'))} bytes"))
     if trace.peak is not None:
         rows.append(("most in use", f"{number(trace.peak)} bytes above the start"))

@@ -18,7 +18,9 @@ class Kept:
             self.events[self.count] = event
         self.count += 1
 def attributes(thing, names):
-    return {name: getattr(thing, name, None) for name in names.split()}
+    told = {name: getattr(thing, name, None) for name in names.split()}
+    # Of a C heap that tells nothing the budget says -1.
+    return {name: None if told[name] == -1 else told[name] for name in told}
 def failure(error):
     code = str(getattr(error, "code", "exception"))
     return {"class": type(error).__name__, "code": code, "text": str(error)}

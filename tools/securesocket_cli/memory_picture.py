@@ -199,9 +199,10 @@ def _words(figure, trace):
     """Title, device, legend."""
     failed = bool(trace.fact("error"))
     report = trace.fact("report") or {}
-    key = trace.fact("budget", "key")
-    what = f"a handshake with {key} certificates" if key else "a handshake"
-    figure.text(0.02, 0.955, f"Heap over {what}", fontsize=15, fontweight="bold", color=INK[0])
+    cipher = report.get("cipher") or ""
+    what = "an EC certificate" if "ECDSA" in cipher else "an RSA certificate" if "RSA" in cipher else None
+    title = f"Heap over a handshake with {what}" if what else "Heap over a handshake"
+    figure.text(0.02, 0.955, title, fontsize=15, fontweight="bold", color=INK[0])
     figure.text(0.02, 0.918, memory_chart.device(trace), fontsize=9.5, color=FAINT[0])
     outcome = trace.outcome
     if report.get("cipher"):
