@@ -172,8 +172,8 @@ def test_events_that_got_lost(path):
 def test_chart(path):
     shown = run("memory", "--from", write(path, GOOD)).splitlines()
     assert "open, verified after a handshake of 43 ms" in shown[1]
-    assert any(line.startswith("budget ") and "needed 36,500 for EC P-256, free 40,000, largest block 33,000" in line
-               for line in shown)  # fmt: skip
+    (budget,) = [line for line in shown if line.startswith("budget ")]
+    assert "needed 36,500 for EC P-256, free 40,000, largest block 33,000 bytes" in budget
     assert any(line.startswith("most in use  34,299 bytes above") for line in shown)
     (hello,) = [line for line in shown if "ClientHello" in line]
     assert hello.split()[:5] == ["3", ">", "ClientHello", "109", "26,003"]
