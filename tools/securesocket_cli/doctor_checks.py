@@ -197,7 +197,8 @@ def handshakes(facts):
         fault = facts.faults["budget"]
         if fault["class"] in _MISSING:
             return Row("handshakes", WARNING, "not known without securesocket-budget", facts.install)
-        if "store" in facts.faults and fault["code"] == facts.faults["store"]["code"]:
+        broken = facts.faults.get("store") or facts.faults.get("whole")
+        if broken and broken["class"] == fault["class"]:
             # The estimate asks the store for its keys; the store has a row of its own.
             return None
         return fault_row("handshakes", facts, fault, _REPORT)

@@ -141,12 +141,13 @@ if ask("where", where, "securesocket"):
     ask("engine", engine)
     ask("budget", budget)
     ask("fitting", fitting)
-    for name, tried in PARTS:
-        ask("part " + name, part, tried)
     if ask("store", store) and ask("whole", whole):
         ask("roots", roots)
     ask("entropy", entropy)
 ask("network", network)
+for name, tried in PARTS if "securesocket" in sys.modules else ():
+    # Last: what they leave on the heap is in nobody's way.
+    ask("part " + name, part, tried)
 tell("end")
 """
 )

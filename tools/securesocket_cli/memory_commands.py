@@ -15,7 +15,7 @@ from .table import Command
 
 # Of the checkout's binary: holds each handshake of ours and little more, so that the collector has to run and
 # the budget's lines are near the curve. Another's may be of 64 bits, and have nothing frozen.
-_HEAP_BYTES, _OTHER_HEAP_BYTES = 68 * 1024, 512 * 1024
+_HEAP_BYTES, _OTHER_HEAP_BYTES = 72 * 1024, 512 * 1024
 _SMALLEST_HEAP, _LARGEST_HEAP = 24 * 1024, 1 << 30
 
 
