@@ -13,7 +13,7 @@ _BAR = 48
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _BLOCK = "█"
 # A line of the budget is drawn up to this much above the rest; further off it would press the curve flat.
-_NOT_FAR = 1.4
+_NOT_FAR = 1.6
 # The lines of the budget: fact, how it is drawn, style.
 LINES = (
     ("needed", "┊", "magenta"),
