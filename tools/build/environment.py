@@ -37,7 +37,7 @@ def create(folder):
         run_logged([sys.executable, "-m", "venv", "--without-pip", folder], log, "python -m venv")
         pip = [sys.executable, "-m", "pip", "--python", python]
     quiet = ("--quiet", "--disable-pip-version-check", "--no-input")
-    run_logged([*pip, "install", *quiet, "--editable", f"{ROOT}[dev]"], log, "pip install")
+    run_logged([*pip, "install", *quiet, "--editable", f"{ROOT}[dev,pictures]"], log, "pip install")
     mark.write_text(wanted)
 
 

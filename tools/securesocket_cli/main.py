@@ -2,10 +2,16 @@
 
 import click
 
-from . import device_commands, identity_commands, store_commands
+from . import device_commands, doctor_commands, identity_commands, memory_commands, store_commands
 
 # Each module of verbs has its own rows.
-COMMANDS = store_commands.COMMANDS + identity_commands.COMMANDS + device_commands.COMMANDS
+COMMANDS = (
+    store_commands.COMMANDS
+    + identity_commands.COMMANDS
+    + device_commands.COMMANDS
+    + memory_commands.COMMANDS
+    + doctor_commands.COMMANDS
+)
 
 GROUPS = {
     "store": "Trust anchors for a device: build, change, compare, check, deploy.",
