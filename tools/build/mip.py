@@ -32,7 +32,7 @@ def mpy_cross():
 def compiled(source, to, folder):
     """The bytes of a module as .mpy."""
     out = Path(folder) / "out.mpy"
-    subprocess.run([mpy_cross(), "-O3", "-s", to, "-o", out, source], check=True)
+    subprocess.run([mpy_cross(), "-O3", "-s", Path(to).name, "-o", out, source], check=True)
     return out.read_bytes()
 
 

