@@ -50,7 +50,6 @@ def __getattr__(name):
 
 def __dir__():
     # CPython asks it.
-    from . import errors
+    from .guide import names
 
-    names = [name for _, names, _ in _PUBLIC for name in names.split()]
-    return ["__version__", "errors"] + names + [name for name in dir(errors) if "A" <= name[0] <= "Z"]
+    return names(_PUBLIC)

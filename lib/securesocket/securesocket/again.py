@@ -44,5 +44,10 @@ def _connect(opened, waits, leaf):
 def _family(address):
     if isinstance(address, tuple):
         return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    # The Unix port keeps a raw sockaddr.
     return socket.sockaddr(address)[0]
+
+
+def readable(address):
+    """(address, port) of a raw sockaddr, which the Unix port keeps."""
+    family, address, port = socket.sockaddr(address)[:3]
+    return socket.inet_ntop(family, address), port

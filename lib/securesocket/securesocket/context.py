@@ -47,7 +47,7 @@ class SecureContext:
         self.ciphers = options.get("ciphers")
         if self.ciphers is not None:
             self.ciphers = _more().ciphers(self.ciphers, _engine().cipher_names())
-        if options.get("min_version") is not None or options.get("max_version") is not None:
+        if "min_version" in options or "max_version" in options:
             _more().check_versions(options)
         if self.verify is not True and self.verify is not False:
             raise refused("verify", repr(self.verify), "True or False")
@@ -57,7 +57,7 @@ class SecureContext:
         if self.server_name is not None:
             self.server_name = _host_name(self.server_name)
         self.trace = options.get("trace")
-        if self.trace is not None and self.trace is not False:
+        if self.trace:
             # What makes the tracer of a connection.
             self.trace = part("securesocket.trace", "securesocket-trace").maker(self.trace)
         self.budget = options.get("budget", "raise")
@@ -142,12 +142,11 @@ class SecureContext:
         MicroPython takes an ssl context. Options, clock and names are checked here; with
         do_handshake_on_connect=False the handshake runs inside the first reads and writes. A socket gets
         TCP_NODELAY; on failure it is closed."""
-        from .stream import SecureStream, refuse_second_connection
+        from .stream import SecureStream
 
         try:
             if server_side:
                 raise unsupported("server_side")
-            refuse_second_connection(self)
             secured = SecureStream(self, server_hostname)
         except SecureSocketError:
             # As CPython does: asyncio has no other way to get rid of the socket.

@@ -160,3 +160,11 @@ def no_options(secure):
         found="secure=<%s>" % type(secure).__name__,
         expected="a dict of options, a SecureContext",
     )
+
+
+def names(public):
+    """All names of the package; public: its table of those that are loaded late."""
+    from . import errors
+
+    late = [name for _, known, _ in public for name in known.split()]
+    return ["__version__", "errors"] + late + [name for name in dir(errors) if "A" <= name[0] <= "Z"]

@@ -6,6 +6,8 @@ from certstore.compat import const
 from certstore.fields import read_validity_and_subject
 from certstore.names import format_name
 
+from .trust import ITSELF
+
 # Of engine.tap.Tap.figures.
 _RECEIVED = const(0)
 _SENT = const(1)
@@ -65,8 +67,12 @@ class Report:
             self.largest_record = max(tracer.received.largest, tracer.sent.largest)
             self.heap_lowest = tracer.lowest or self.heap_lowest
         self.cipher, self.version = stream.cipher() or (None, None)
-        self.chain = [format_name(read_validity_and_subject(der)[0]) for der in stream._names]
         self.anchor_source = stream._anchor_source
+        names = stream._path.names if stream._path else ()
+        if self.anchor_source == ITSELF:
+            # A certificate that is trusted for itself is its own anchor: its issuers were not asked.
+            names = names[:1]
+        self.chain = [format_name(read_validity_and_subject(der)[0]) for der in names]
         self.anchor = self.chain[-1] if self.anchor_source and self.chain else None
         self.budget = getattr(stream, "_budget", None)
 

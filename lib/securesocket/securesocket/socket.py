@@ -7,7 +7,7 @@ from certstore.compat import const
 from certstore.errors import SecureSocketError, part
 
 from .context import refused
-from .stream import SecureStream, refuse_second_connection
+from .stream import SecureStream
 
 _POLLOUT = const(4)
 _POLLERR_OR_HUP = const(24)
@@ -28,6 +28,7 @@ class SecureSocket(SecureStream):
     SecureSocketError in all its forms.
     """
 
+    _reopens = True
     _address = None
     _timeout_ms = DEFAULT_TIMEOUT_MS
 
@@ -54,7 +55,6 @@ class SecureSocket(SecureStream):
         """TLS over a stream that is open already (a socket after STARTTLS, a UART, a user's stream); blocks
         for the handshake and returns a SecureStream. On failure the stream is closed."""
         secured = SecureStream(secure, server_hostname)
-        refuse_second_connection(secured._context)
         secured._take(stream, timeout_ms)
         return secured
 
@@ -64,9 +64,7 @@ class SecureSocket(SecureStream):
         address = self._address
         if address is None or isinstance(address, tuple):
             return address and address[:2]
-        # The Unix port keeps a raw sockaddr.
-        family, address, port = socket.sockaddr(address)[:3]
-        return socket.inet_ntop(family, address), port
+        return part("securesocket.again", "securesocket-options").readable(address)
 
     def _recover(self, error):
         """As SecureStream's, unless the caller accepts the refused certificate: then connects once more, to

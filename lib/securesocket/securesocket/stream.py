@@ -40,14 +40,16 @@ class SecureStream(io.IOBase):
     resolve_ms = connect_ms = handshake_ms = None
     # A generator that opens the connection, and yields the events it waits for.
     _opening = None
+    # Whether it can be opened again.
+    _reopens = False
     _inner = None
     _session = None
     _tracer = None
     _figures = None
     _ssl = None
     _poller = None
-    _leaf = None
-    _names = ()
+    # What mbedTLS was shown (path.Path), once the handshake is over.
+    _path = None
     _anchor_source = None
     _error = None
     _deadline_ms = None
@@ -58,8 +60,15 @@ class SecureStream(io.IOBase):
             guide = part("securesocket.guide")
             raise (guide and guide.no_options(secure)) or refused("secure", type(secure).__name__, "a dict")
         try:
-            self._context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
-            self._hostname = self._context.check(server_hostname)
+            self._context = context = (
+                secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
+            )
+            if context.on_bad_certificate and not self._reopens:
+                # It needs a second connection on this engine.
+                from .errors import UnsupportedFeature
+
+                raise UnsupportedFeature("reconnect")
+            self._hostname = context.check(server_hostname)
         except MemoryError:
             from .errors import MemoryBudgetError
 
@@ -80,7 +89,8 @@ class SecureStream(io.IOBase):
     @property
     def peer_certificate(self):
         """The server's certificate as mbedTLS parsed it (certstore.certificate.Certificate), or None."""
-        return None if self._leaf is None else Certificate(self._leaf)
+        leaf = self._path and self._path.leaf
+        return leaf and Certificate(leaf)
 
     @property
     def report(self):
@@ -219,8 +229,7 @@ class SecureStream(io.IOBase):
         ssl = session.ssl
         self.stage = "open"
         self.handshake_ms = ticks_diff(ticks_ms(), self.handshake_ms)
-        self._leaf = session.path.leaf
-        self._names = session.names
+        self._path = session.path
         self._figures = figures = session.figures
         budget = self._context.budget and part("securesocket.budget")
         if budget:
@@ -274,8 +283,7 @@ class SecureStream(io.IOBase):
             del self.read, self.readinto, self.readline, self.write
             ssl.close()
         elif session is not None:
-            self._leaf = session.path.leaf
-            self._names = session.path.names
+            self._path = session.path
             self._figures = session.figures
             session.ssl.close()
             # A handshake that failed has parted mbedTLS from the stream.
@@ -327,11 +335,3 @@ class SecureStream(io.IOBase):
             next(self._opening, 0)
         except BaseException as error:  # also Ctrl-C: no socket stays open behind it
             self._recover(error)
-
-
-def refuse_second_connection(context):
-    """on_bad_certificate needs one on this engine; a stream opened elsewhere cannot be opened again."""
-    if context.on_bad_certificate is not None:
-        from .errors import UnsupportedFeature
-
-        raise UnsupportedFeature("reconnect")

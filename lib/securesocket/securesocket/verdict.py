@@ -230,15 +230,7 @@ def _unsigned(session):
         aki = path.top_aki
         found, remedy = _tell("unknown_issuer", path) or (aki and "AKI " + aki.hex(), None)
         return errors.UnknownIssuer("unknown-issuer", found=found, remedy=remedy)
-    lengths = [Certificate(der).path_length for der, _ in session.options.trust.issuers(path.top_issuer)]
-    if not lengths:
-        return errors.CertificateError("not-trusted", found=_tell("broken", path))
-    below = len(path.names) - 1
-    if all(length is not None and length < below for length in lengths):
-        return errors.CertificateError(
-            "path-length", found=_tell("below", path) or below, expected=str(max(lengths))
-        )
-    return errors.BadSignature("bad-signature", found=_tell("top", path), expected=_tell("signed", path))
+    return _tell("not_signed", session) or errors.BadSignature("bad-signature")
 
 
 def judge(session):

@@ -1,10 +1,12 @@
 """How the facts of a failure are told: names, dates, alerts and remedies. `verdict` has found it."""
 
+from certstore.certificate import Certificate
 from certstore.compat import const, unix_time
 from certstore.dates import text
 from certstore.fields import read_validity_and_subject
 from certstore.names import escape, format_name
 
+from . import errors
 from .messages import alert_name, message_name
 from .reading import outside_validity
 from .reading import recognised as read
@@ -85,14 +87,17 @@ def signed(path):
     return "signed by " + format_name(path.top_issuer)
 
 
-def below(path):
-    """How many CA certificates a Path has."""
-    return "%d CA certificates below %s" % (len(path.names) - 1, format_name(path.top_issuer))
-
-
-def broken(path):
-    """Where a Path breaks that ends at no anchor, though there is one of that name."""
-    return "a path that breaks at " + top(path)
+def not_signed(session):
+    """The error for a path that ends below an anchor of the right name: what is it that mbedTLS refused?"""
+    path = session.path
+    lengths = [Certificate(der).path_length for der, _ in session.options.trust.issuers(path.top_issuer)]
+    if not lengths:
+        return errors.CertificateError("not-trusted", found="a path that breaks at " + top(path))
+    below = len(path.names) - 1
+    if all(length is not None and length < below for length in lengths):
+        found = "%d CA certificates below %s" % (below, format_name(path.top_issuer))
+        return errors.CertificateError("path-length", found=found, expected=str(max(lengths)))
+    return errors.BadSignature("bad-signature", found=top(path), expected=signed(path))
 
 
 def unchecked(path):

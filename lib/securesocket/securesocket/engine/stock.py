@@ -5,7 +5,6 @@ Certificate message passes (engine.tap): one handshake, whatever the number of r
 """
 
 import gc
-from hashlib import sha256
 from time import ticks_ms
 
 import tls
@@ -42,7 +41,6 @@ _ANCHOR_GAP_BYTES = const(1024)
 # A parsed anchor is its DER once more and its names; no root in use comes to a half of this.
 _ANCHOR_HEAP_BYTES = const(6144)
 
-_BLOCK = bytes(64)
 # An anchor of RSA 2048 or a curve is laid out in less.
 _LARGE_ANCHOR_BYTES = const(640)
 # As deep as propose() with what it calls.
@@ -79,13 +77,11 @@ def cipher_names():
 _ONE = bytearray(1)
 
 
-def _overwrite_stack(digest, depth):
-    """The collector reads the C stack too: pointers that earlier calls left there keep copies of anchors,
-    readers and pollers alive through the very moment at which mbedTLS needs the heap. A few calls write over
-    them: SHA-256 keeps 300 bytes of numbers on the stack."""
-    digest.update(_BLOCK)
+def _overwrite_stack(depth):
+    """The collector reads the C stack too: pointers that earlier calls left there keep the copies of anchors
+    alive through the very moment at which mbedTLS needs the heap. A few calls write over them."""
     if depth:
-        _overwrite_stack(digest, depth - 1)
+        _overwrite_stack(depth - 1)
 
 
 class Session(Tap):
@@ -147,10 +143,6 @@ class Session(Tap):
         # If it returns, there is something to go on with.
         return True
 
-    def wait(self, events):
-        """Blocks until the stream has one of `events`. Raises HandshakeTimeout."""
-        self.owner._wait(events)
-
     def step(self):
         """Runs the handshake as far as it goes: 0 when it is over, else what to wait for (POLLIN, POLLOUT).
 
@@ -175,11 +167,6 @@ class Session(Tap):
         from ..verdict import explain
 
         return explain(self, error)
-
-    @property
-    def names(self):
-        """The verified path; an exact certificate is its own anchor, for its issuers were not asked."""
-        return self.path.names[:1] if self.anchor_source == ITSELF else self.path.names
 
     def certificate(self, data, start, stop):
         """Offers anchors for the chain that passes; False: mbedTLS has to read its authmode again."""
@@ -211,7 +198,7 @@ class Session(Tap):
     def verifies_next(self):
         """Clears the heap for mbedTLS, where there is little."""
         if not has_room(_CHAIN_HEAP_BYTES):
-            _overwrite_stack(sha256(), _STALE_FRAMES)
+            _overwrite_stack(_STALE_FRAMES)
             gc.collect()
         self.figures[_CHAIN_BYTES] = gc.mem_free()
 

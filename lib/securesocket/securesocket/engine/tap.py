@@ -48,10 +48,10 @@ class Tap(io.IOBase):
 
     want: POLLIN or POLLOUT that the handshake waits for, 0 when it can go on at once. over: mbedTLS has
     accepted the server's Finished. reader: a HandshakeReader; None right after the Certificate message
-    and when the handshake is over. wait(events): blocks until the stream is ready, or raises; called if
-    `waits`; waits_first: the stream would itself block in readinto.
-    stream is None once mbedTLS has closed it. figures: what a report tells, by the numbers that it has; 0
-    where nothing was noted. One list, which outlives the handshake: seven attributes would cost more.
+    and when the handshake is over. waits: the owner's _wait(events) is called to block until the stream
+    is ready; waits_first: the stream would itself block in readinto. stream is None once mbedTLS has
+    closed it. figures: what a report tells, by the numbers that it has; 0 where nothing was noted. One
+    list, which outlives the handshake: seven attributes would cost more.
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
@@ -157,13 +157,13 @@ class Tap(io.IOBase):
         have = 0
         while True:
             if self.waits_first:
-                self.wait(_POLLIN)
+                self.owner._wait(_POLLIN)
             count = self.stream.readinto(memoryview(buf)[have:] if have else buf)
             if count is None:
                 self.want = _POLLIN
                 if not self.waits:
                     return have or None
-                self.wait(_POLLIN)
+                self.owner._wait(_POLLIN)
             elif count == 0:
                 return have
             else:
