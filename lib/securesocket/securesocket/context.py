@@ -57,7 +57,7 @@ class SecureContext:
         if self.server_name is not None:
             self.server_name = _host_name(self.server_name)
         self.trace = options.get("trace")
-        if self.trace:
+        if self.trace is not None and self.trace is not False:
             # What makes the tracer of a connection.
             self.trace = part("securesocket.trace", "securesocket-trace").maker(self.trace)
         self.budget = options.get("budget", "raise")

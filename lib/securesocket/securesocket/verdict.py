@@ -77,7 +77,7 @@ def _facts(code, path, leaf, hostname):
 def explain_start(error):
     """The typed error for what kept a session from being made; `error` itself where there is none."""
     if _number(error) == _ENOMEM:
-        return errors.MemoryBudgetError("memory", found="no room for a session")
+        return errors.MemoryBudgetError("memory", found="no session yet")
     if isinstance(error, ValueError):
         # "invalid key", "invalid cert": mbedTLS cannot use what certstore could read.
         return errors.ConfigurationError("identity", found=str(error))
@@ -87,7 +87,7 @@ def explain_start(error):
 def anchor_refused(der, had_room):
     """The error for an anchor that mbedTLS did not take, with or without the memory for it."""
     if not had_room:
-        return errors.MemoryBudgetError("memory", found="no room for the trust anchor")
+        return errors.MemoryBudgetError("memory", found="the trust anchor")
     return errors.ConfigurationError("anchor", found=_tell("name", Certificate(der).subject))
 
 
@@ -200,7 +200,7 @@ def _certificate(session, text):
         failures.insert(0, errors.CertificateError("not-trusted", found=text))
     if unread:
         # What cannot be told counts as a reason: nobody is asked to accept less than all there may be.
-        failures.append(errors.CertificateError("not-trusted", found="key and hash were not read"))
+        failures.append(errors.CertificateError("not-trusted", found="key, hash unread"))
     if options.pins and not path.pinned:
         failures.append(errors.PinMismatch("pin", **_facts("pin", path, leaf, hostname)))
     if failures[0].code in _UNANCHORED:
