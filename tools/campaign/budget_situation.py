@@ -1,8 +1,8 @@
 """One situation of the campaign `budget`: what the budget said, and what happened.
 
-budget_situation.py PORT STORE SEED KEY_BYTES CHAIN_BYTES near|far: a heap in random fragments (SEED), a host of
-which the budget knows what it showed last time (nothing with KEY_BYTES 0); `near`: filled to where the budget's
-verdict turns, and up to 3 KB less or more. Prints a JSON object.
+budget_situation.py PORT STORE SEED KEY_BYTES CHAIN_BYTES near|far: a heap in random fragments (SEED), a host
+of which the budget knows what it showed last time (nothing with KEY_BYTES 0); `near`: filled to where the
+budget's verdict turns, and up to 3 KB less or more. Prints a JSON object.
 """
 
 import gc
