@@ -58,6 +58,17 @@ VALUES = (
         ("print", CONFIGURATION, "True, or a callable"),
         ([], CONFIGURATION, "trace=[]"),
     ]),
+    ("budget", ["raise", "warn", None], [
+        (True, CONFIGURATION, "budget=True"),
+        (False, CONFIGURATION, "budget=False"),
+        ("no", CONFIGURATION, '"raise", "warn" or None'),
+    ]),
+    ("reserve", [0, 8192], [
+        (-1, CONFIGURATION, "reserve=-1"),
+        (None, CONFIGURATION, "reserve=None"),
+        (True, CONFIGURATION, "reserve=True"),
+        ("8192", CONFIGURATION, "a number of bytes"),
+    ]),
     ("min_version", [None, "TLSv1.0", "TLSv1.2", 0x0303, 0x0301], [
         ("TLSv1.3", ("UnsupportedFeature", "feature"), "min_version=TLSv1.3"),
         (0x0304, ("UnsupportedFeature", "feature"), "min_version=TLSv1.3"),
@@ -126,6 +137,7 @@ CONFLICTS = (
     ({"verify": False, "trust": b"x"}, ("ConfigurationError", "option-conflict"), "verify=False with trust="),
     ({"trust": None}, ("ConfigurationError", "option-conflict"), "trust=None without pins="),
     ({"trust": None, "pins": []}, ("ConfigurationError", "option-conflict"), "trust=None without pins="),
+    ({"reserve": 8192, "budget": None}, ("ConfigurationError", "option-value"), "budget=None turns off"),
     ({"verfiy": False}, ("ConfigurationError", "option-unknown"), "found verfiy, expected trust, verify"),
     ({"cert_reqs": 0}, ("ConfigurationError", "option-unknown"), "cert_reqs"),
 )

@@ -101,6 +101,7 @@ WHEN = {
     ("UnsupportedFeature", "fragmented"): "in the handshake, with mbedTLS before 3.6.3",
     ("UnsupportedFeature", "reconnect"): "wrapping a stream with on_bad_certificate=",
     ("UnsupportedFeature", "host-clock"): "set_clock() on a port without machine.RTC, after all checks",
+    ("MemoryBudgetError", "memory-budget"): "before connecting, and in wrap_socket: unless budget=None",
     ("MemoryBudgetError", "memory"): "making the TLS context, or in the handshake",
     (
         "MemoryBudgetError",
@@ -166,6 +167,7 @@ SHORT = (
     ("PinMismatch", "pin"),
     ("CertificateError", "usage"),
     ("CertificateError", "not-trusted"),
+    ("MemoryBudgetError", "memory-budget"),
     ("MemoryBudgetError", "memory"),
     ("MemoryBudgetError", "memory-verify"),
     ("HandshakeError", "connect"),

@@ -132,6 +132,8 @@ def estimate(host=None, secure=None, reserve=0):
     from .context import SecureContext
 
     context = secure if isinstance(secure, SecureContext) else SecureContext(**(secure or {}))
+    check_options("raise", reserve)
+    host = context.server_name or host
     key, chain = _expected(context, host)
     return _estimated(key, chain, _memory_of(host) is not None, reserve or context.reserve)
 
@@ -217,7 +219,7 @@ def learn(host, key_bytes, chain_bytes):
 
 
 def table_row():
-    """(KINDS, session, kinds) of the table for this engine, port and width of a word."""
+    """(KINDS, session, kinds, bytes of a block) of the table for this engine, port and width of a word."""
     global _row
     if _row is None:
         word = 8 if sys.maxsize > 0x7FFFFFFF else 4
@@ -342,9 +344,9 @@ def _rehearse(row, number, chain, reserve):
             at += 1
             left -= 3 * row[3]
         at = _hold(arithmetic, held, at)
-        for at in range(at, at + _SLACK_PIECES):
+        for place in range(at, at + _SLACK_PIECES):
             # In words, of 4 bytes or of 8: there it is twice as much.
-            held[at] = _FILL * (_SLACK_BYTES[number] // 4 - 2)
+            held[place] = _FILL * (_SLACK_BYTES[number] // 4 - 2)
         gc.collect()
         fits = gc.mem_free() >= reserve
     except MemoryError:
@@ -363,9 +365,9 @@ def _hold(pieces, held, at):
     for index in range(0, len(pieces), 3):
         # A block has four words; a tuple begins with two of its own.
         size = (pieces[index] << 8 | pieces[index + 1]) * 4 - 2
-        for at in range(at, at + pieces[index + 2]):
-            held[at] = _FILL * size
-        at += 1
+        for place in range(at, at + pieces[index + 2]):
+            held[place] = _FILL * size
+        at += pieces[index + 2]
     return at
 
 

@@ -55,6 +55,11 @@ SENTENCES = (
         "MemoryBudgetError",
         (
             (
+                "memory-budget",
+                "the heap will not carry this handshake",
+                "free memory first: close other sessions, connect early, call gc.collect() before",
+            ),
+            (
                 "memory",
                 "the heap is too small or too fragmented for this handshake",
                 "free memory first: close other sessions, connect early, call gc.collect() before",
@@ -233,6 +238,11 @@ TAKES = (
     ("psk", "(identity, key) (RFC 4279)"),
     ("now", "callable() -> seconds since 1970"),
     ("trace", "True to print each message, alert and event; callable(event) to get them as tuples"),
+    (
+        "budget",
+        'what happens where the heap will not carry a handshake: "raise" (default), "warn", None to not ask',
+    ),
+    ("reserve", "bytes of heap that a handshake has to leave free at its peak"),
 )
 
 
