@@ -387,7 +387,7 @@ for number, free in enumerate(SIZES):
 tell(rows[2:-1])
 """
 # What each session more needs of free heap: it opens in what the one before has left in fragments.
-SESSION = 34 * 1024
+SESSION = 28 * 1024
 ALL_SIZES = range(16_384, 48 * 1024 + 1, 1024)
 # {sessions at once: of which sizes}: a sample of them, all with `make campaign NAME=budget`.
 SAMPLE = {1: ALL_SIZES, 2: ALL_SIZES[::3], 4: ALL_SIZES[::4], 8: ALL_SIZES[::8]}

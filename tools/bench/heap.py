@@ -1,7 +1,7 @@
 """The smallest free heap at which a handshake passes, what stays behind, what an open one holds.
 
-heap.py ours|budget|bare PORT ROOT STORE; ours: with budget=None, what the handshake itself needs; budget: as it
-is by default. Free: after gc.collect(), modules imported, options checked.
+heap.py ours|budget|bare PORT ROOT STORE; ours: with budget=None, what the handshake itself needs; budget: as
+it is by default. Free: after gc.collect(), modules imported, options checked.
 """
 
 import gc

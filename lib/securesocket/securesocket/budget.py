@@ -14,7 +14,7 @@ import io
 import sys
 
 from certstore.certificate import Certificate
-from certstore.compat import const, hold_room
+from certstore.compat import const
 
 from .context import refused
 from .engine import engine
@@ -35,9 +35,6 @@ _PIECES = const(160)
 _FILL = (None,)
 # A tuple of three blocks: what an attribute of a name is parsed to.
 _NAME_WORDS = const(10)
-# What the engine holds, where so much is free, while it makes a session (engine.stock).
-_GAP_BYTES = const(8192)
-_GAP_FROM_BYTES = const(65536)
 # Where one block has room for all and for this much more, nothing has to be tried.
 _PLENTY_BYTES = const(256)
 # How many certificates a host not seen before is expected to send.
@@ -334,13 +331,10 @@ def _rehearse(row, number, chain, reserve):
     anchor, certificate, arithmetic = row[2][number]
     left = _chain(row, number, chain)[0]
     each = _sum(certificate, row[3]) - _SPOILT_BYTES[number] * row[3] // 16
-    held = gap = None
+    held = None
     try:
         held = [None] * _PIECES
-        gap = hold_room(_GAP_BYTES, _GAP_FROM_BYTES)
-        at = _hold(row[1], held, 0)
-        gap.close()
-        at = _hold(anchor, held, at)
+        at = _hold(anchor, held, _hold(row[1], held, 0))
         while left >= each:
             at = _hold(certificate, held, at)
             left -= each
@@ -360,8 +354,6 @@ def _rehearse(row, number, chain, reserve):
     except IndexError:
         # A chain of more names than anyone has.
         fits = True
-    if gap:
-        gap.close()
     held = None
     gc.collect()
     return fits
