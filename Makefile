@@ -33,6 +33,8 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 
 BUILDS := stock stock32 stock-1.25
 BINARIES := $(BUILDS:%=build/unix/%/micropython)
+# With a meter in them for what mbedTLS holds; made for `make calibrate` only.
+METERS := build/unix/meter/micropython build/unix/meter32/micropython
 ROOTS := build/store/roots.bin
 ROOTS_MODULE := build/store/securesocket_roots.py
 # certifi's version is the day of Mozilla's set: with it as build time the same sources give the same bytes.
@@ -54,7 +56,7 @@ PICO_SECURE := build/firmware/PICO_SECURE/firmware.uf2
 CHECKOUT := build/checkout-$(firstword $(shell echo '$(MICROPYTHON_DIR) $(MBEDTLS_DIR)' | cksum))
 
 ##@ Use
-.PHONY: help demo test lint bench store build mip firmware known-board emulate campaign clean distclean FORCE
+.PHONY: help demo test lint bench calibrate store build mip firmware known-board emulate campaign clean distclean FORCE
 help:  ## this list
 	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
@@ -75,6 +77,9 @@ lint: .venv/made  ## ruff: rules and format
 
 bench: build store $(PICO_SECURE)  ## measure: time, heap and sizes, beside the bare tls module
 	@$(PYTHON) tools/bench/run.py
+
+calibrate: .venv/made $(METERS)  ## measure what a handshake holds of the heap: the tables that the budget reads
+	@$(PYTHON) tools/calibrate/run.py
 
 campaign: build store  ## a long run of tools/campaign/NAME.py: make campaign NAME=…
 	@test -f "tools/campaign/$(NAME).py" || { \
@@ -128,6 +133,6 @@ build/firmware/%/firmware.uf2: $(LIB) $(FIRMWARE) $(BOARD_FILES) $(HELPERS) $(RO
 	@$(PYTHON3) tools/build/boards.py $*
 
 # A checkout is someone's work in progress: its own makefile knows what changed.
-$(BINARIES): build/unix/%/micropython: $(LIB) $(FIRMWARE) $(HELPERS) $(ROOTS_MODULE) $(CHECKOUT) \
+$(BINARIES) $(METERS): build/unix/%/micropython: $(LIB) $(FIRMWARE) $(HELPERS) $(ROOTS_MODULE) $(CHECKOUT) \
 		$(if $(MICROPYTHON_DIR),FORCE)
 	@$(PYTHON3) tools/build/unix.py $*

@@ -63,8 +63,15 @@ def traced(drive):
     return run
 
 
+# What is told before anything is opened, but with budget=None.
+BUDGET = ["=budget", "=largest block"]
+
+
 def names(events):
-    return [way + name for _, way, name, _, _ in events]
+    """Of all that follow the budget's."""
+    told = [way + name for _, way, name, _, _ in events]
+    assert told[:2] == BUDGET
+    return told[2:]
 
 
 def sizes(events, way):
@@ -206,12 +213,40 @@ def test_stream_that_takes_three_bytes_at_a_time(drive, build, pki, servers):
     proxy = servers.start(Proxy, servers.python(pki.ec))
     plain, traced = drive(NARROW, build=build, params={"PORT": proxy.port, "TRUST": pki.root.der})
     assert plain[0] == traced[0] == "ping\n" and plain[1] == []
-    assert traced[1] == HANDSHAKE + DATA
+    assert traced[1] == BUDGET + HANDSHAKE + DATA
     for number, told in enumerate((plain, traced)):
         # Without the trace they are counted up to the end of the handshake; nobody reads the server's farewell.
         for data, count in ((proxy.answered[number], told[2]), (proxy.sent[number], told[3])):
             kinds = (CHANGE_CIPHER_SPEC, HANDSHAKE_RECORD, APPLICATION_DATA)[: 2 if told is plain else 3]
             assert count == sum(5 + len(content) for kind, content in records(data) if kind in kinds)
+
+
+BUDGET_TOLD = """
+events = []
+secure = {"trust": TRUST, "trace": events.append, "budget": HOW}
+gc.collect()
+free = gc.mem_free()
+stream = SecureSocket("localhost", PORT, secure)
+found = stream.report.budget
+tell([events, free, found and [found.needed, found.free, found.largest_block, found.fits], repr(stream.report)])
+"""
+
+
+@pytest.mark.parametrize("how", ["raise", "warn", None])
+def test_budget_is_told_and_in_the_report(drive, build, pki, servers, how):
+    params = {"PORT": servers.python(pki.ec), "TRUST": pki.root.der, "HOW": how}
+    events, free, found, text = drive(BUDGET_TOLD, build=build, params=params)
+    if how is None:
+        assert found is None and events[0][2] == "resolve" and "budget" not in text
+        return
+    needed, there, largest, fits = found
+    assert [event[1:4] for event in events[:3]] == [
+        ["=", "budget", needed],
+        ["=", "largest block", largest],
+        ["=", "resolve", 0],
+    ]
+    assert fits is True and 20_000 < needed < largest <= there <= free
+    assert f"\nbudget        fits: {needed} bytes needed" in text
 
 
 # ---- failures

@@ -309,19 +309,42 @@ def test_code_of_the_readme_runs(board_with_all, tmp_path, pki, number):
 REPORT = (ROOT / "docs" / "report.md").read_text()
 
 
-def test_trace_and_report_are_what_their_page_shows(board_with_all, pki, tmp_path):
+BUDGET = (ROOT / "docs" / "budget.md").read_text()
+
+
+@pytest.mark.parametrize("text", [REPORT, BUDGET], ids=["report", "budget"])
+def test_what_is_printed_is_what_the_page_shows(board_with_all, pki, tmp_path, text):
     """Each line but for its numbers."""
 
     def form(text):
         return [re.sub(r"[0-9][0-9,]*", "0", " ".join(line.split())) for line in text.splitlines()]
 
-    ((_, code),), ((_, shown),) = blocks("python", REPORT), blocks("text", REPORT)
+    ((_, code),), ((_, shown),) = blocks("python", text), blocks("text", text)
     server = PythonServer(tmp_path, pki.ec, page)
+    code = code.replace('"example.com", 443', f'"localhost", {server.port}')
     try:
-        said = board_with_all.run(code.replace('"example.com", 443', f'"localhost", {server.port}'))
+        said = board_with_all.run(code.replace("example.com", "localhost"))
     finally:
         server.stop()
     assert form(said.replace("localhost", "example.com")) == form(shown)
+
+
+def test_page_of_the_budget_has_its_calls_and_attributes():
+    names = TREES["lib/securesocket/securesocket/budget.py"].body
+    called = {node.name for node in names if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
+    # What the rest of the package calls.
+    called -= {"check", "check_options", "learn", "table_row"}
+    asked = BUDGET.partition("## What may be asked")[2].partition("## ")[0]
+    assert set(re.findall(r"^\| `(\w+)\(", asked, re.M)) == called
+    (estimate,) = (node for node in names if isinstance(node, ast.ClassDef))
+    told = {
+        node.attr
+        for node in ast.walk(estimate)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
+    assert told <= set(re.findall(r"`(\w+)`", asked))
+    hosts, few = generate.constants(generate.SECURESOCKET / "budget.py", "_HOSTS", "_FEW_ANCHORS")
+    assert f"of the last {hosts} |" in BUDGET and f"with up to {few} anchors" in BUDGET
 
 
 def test_page_of_the_report_has_every_attribute(board_with_all, pki, tmp_path):

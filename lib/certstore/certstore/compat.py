@@ -19,8 +19,9 @@ try:
         return True
 
     def hold_room(size, free):
-        """Something that holds `size` bytes of heap until it is closed; none if less than `free` are free."""
-        return io.BytesIO(size if gc.mem_free() >= free else 0)
+        """Something that holds `size` bytes of heap until it is closed; none unless `free` bytes are free in
+        one piece."""
+        return io.BytesIO(size if has_room(free) else 0)
 
     def make_room(size):
         """Collect garbage unless `size` bytes of heap are free already, in however many pieces; returns how

@@ -14,7 +14,7 @@ import io
 import sys
 
 from certstore.certificate import Certificate
-from certstore.compat import const, hold_room
+from certstore.compat import const
 
 from .context import refused
 from .engine import engine
@@ -44,9 +44,6 @@ _PARSED_KEY_BYTES = const(300)
 # A key with a shorter DER is no RSA key of 2048 bits. Signing with one takes 7.5 times its length.
 _SMALLEST_RSA_KEY_BYTES = const(600)
 _SIGNING_FACTOR_HALVES = const(15)
-# What the engine holds, where so much is free, while it makes a session (engine.stock).
-_GAP_BYTES = const(8192)
-_GAP_FROM_BYTES = const(65536)
 # Where one block has room for all and for this much more, nothing has to be tried.
 _PLENTY_BYTES = const(256)
 # How many certificates a host not seen before is expected to send.
@@ -360,13 +357,10 @@ def _rehearse(row, number, chain, reserve, identity):
     anchor, certificate, arithmetic = row[2][number]
     left = _chain(row, number, chain)[0]
     each = _sum(certificate, row[3]) - _SPOILT_BYTES[number] * row[3] // 16
-    held = gap = None
+    held = None
     try:
         held = [None] * _PIECES
-        gap = hold_room(_GAP_BYTES, _GAP_FROM_BYTES)
-        at = _hold(row[1], held, 0)
-        gap.close()
-        at = _hold(anchor, held, at)
+        at = _hold(anchor, held, _hold(row[1], held, 0))
         while left >= each:
             at = _hold(certificate, held, at)
             left -= each
@@ -386,8 +380,6 @@ def _rehearse(row, number, chain, reserve, identity):
     except (MemoryError, IndexError):
         # A list that is full: more pieces than any chain has.
         fits = False
-    if gap:
-        gap.close()
     held = None
     gc.collect()
     return fits

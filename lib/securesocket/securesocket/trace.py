@@ -169,7 +169,27 @@ def maker(trace):
         sink = trace
     else:
         raise refused("trace", repr(trace), "True, or a callable that takes one tuple")
-    return lambda stream: Tracer(stream, sink)
+
+    def made(stream):
+        tracer = Tracer(stream, sink)
+        _tell_budget(stream, tracer)
+        return tracer
+
+    return made
+
+
+def _tell_budget(stream, tracer):
+    """What the connection starts with, for the trace and for its report."""
+    context = stream._context
+    budget = context.budget and part("securesocket.budget")
+    if not budget:
+        return
+    try:
+        stream._budget = found = budget.estimate(stream._hostname, context)
+    except MemoryError:
+        return  # the connection comes first
+    tracer.tell("=", "budget", found.needed)
+    tracer.tell("=", "largest block", max(0, found.largest_block))
 
 
 def line(event):
