@@ -39,6 +39,7 @@ class Session:
 
     error = None
     alert_sent = -1
+    figures = (0, 100)
     closed_by_peer = False
     anchor_source = "store"
     accepted_leaf = None

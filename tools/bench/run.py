@@ -6,6 +6,7 @@ median. Nothing here passes or fails: limits are for people.
 """
 
 import hmac
+import importlib.util
 import json
 import platform
 import statistics
@@ -24,6 +25,15 @@ sys.path[:0] = [
     str(ROOT / "tools" / "build"),
 ]
 
+
+def script(path):
+    """A module that is known by its path: its name is that of another one here."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 import certifi  # noqa: E402
 import mip  # noqa: E402
 from device import device  # noqa: E402
@@ -38,17 +48,23 @@ from plugins.peers import OpensslServer, PythonServer  # noqa: E402
 from plugins.pki import Pki  # noqa: E402
 from securesocket_cli import packages  # noqa: E402
 
+budget_campaign = script(ROOT / "tools" / "campaign" / "budget.py")
 SCRIPTS = Path(__file__).resolve().parent
 BUILD_TIME_S = 86400
 BARE = "tls, the one root preloaded"
 # A first connection to a host is the first of a process.
 PROCESSES = 20
 PAIRS = 60
+SITUATIONS = 300
 ROUNDS = 20_000
 HEAP = "512k"
 # What heap.py measures, and its row.
 HEAPS = (
-    ("smallest", "smallest_heap", "free heap at which a verified handshake passes 20 of 20 times"),
+    (
+        "smallest",
+        "smallest_heap",
+        "free heap at which a verified handshake passes 20 of 20 times, with budget=None",
+    ),
     ("left", "heap_left", "heap left behind by 10 connections"),
     ("open", "heap_open", "heap held by an open connection"),
 )
@@ -113,6 +129,31 @@ def heaps(rows, sides):
         for key, name, text in HEAPS:
             ours, bare = found["ours"][key], found["bare"][key]
             rows.add(f"{name}_{kind}", ours, "bytes", f"{text}, {kind.upper()}", BARE, bare)
+        smallest = run("stock32", "heap.py", "budget", *words, heapsize=HEAP)["smallest"]
+        text = f"free heap from which on the budget says yes, and it passes 20 of 20 times, {kind.upper()}"
+        bare = found["bare"]["smallest"]
+        rows.add(f"smallest_heap_budget_{kind}", smallest, "bytes", text, BARE, bare)
+
+
+def budgets(rows, folder, pki):
+    """What the budget costs, and how often it is right: a sample of `make campaign NAME=budget`."""
+    store = Path(folder) / "budget.bin"
+    store.write_bytes(anchors.build([pki.rsa_root.der], BUILD_TIME_S))
+    found = run("stock32", "budget.py", store, heapsize="128k")
+    told = ", ".join(
+        f"{name} {found[key][0] / 1000:.2f} (worst {found[key][1] / 1000:.2f})"
+        for name, key in (("a yes", "yes"), ("a yes tried in pieces", "rehearsal"), ("a no", "no"))
+    )
+    slowest = max(found[key][0] for key in ("yes", "rehearsal", "no")) / 1000
+    text = f"the budget's check, 128 KB heap, the slowest median of: {told}; leaves {found['left']} bytes"
+    rows.add("budget_check", slowest, "ms", text, limit="≤ 3 ms")
+    sample = budget_campaign.figures(budget_campaign.campaign(SITUATIONS))
+    told = f"lower 95 % bound, n = {sample['n']} situations, {sample['near']} near the limit"
+    for name, word, limit in (("budget_yes_right", "yes", "≥ 0.99"), ("budget_no_right", "no", "≥ 0.9")):
+        text = f"share of {word} that was right, {told}: {sample[word + '_right']} of {sample[word]}"
+        rows.add(name, sample[word + "_bound"], "", text, limit=limit)
+    text = f"of {sample['no']} no, those that would have worked with 4 KB to spare"
+    rows.add("budget_no_near", sample["no_near"], "", text, limit="0")
 
 
 def traces(rows, folder, pki, store):
@@ -314,6 +355,7 @@ def main():
                 sides.append((kind, server, root_path, store_path))
             handshakes(rows, sides)
             heaps(rows, sides)
+            budgets(rows, folder, pki)
             traces(rows, folder, pki, sides[0][3])
             lookups(rows, sides[0][3])
             stores(rows, folder)

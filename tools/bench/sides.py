@@ -36,12 +36,12 @@ def bare(port, root, nodelay=True):
     return connect
 
 
-def ours(port, store):
+def ours(port, store, **options):
     """The same with securesocket: bytes of a store stand for one in flash."""
     from certstore.store import CertStore
     from securesocket import SecureContext, SecureSocket
 
-    context = SecureContext(trust=CertStore(store))
+    context = SecureContext(trust=CertStore(store), **options)
 
     def connect():
         return SecureSocket(HOST, port, secure=context)

@@ -81,9 +81,9 @@ def at_limit():
     # Here it fits, and would not with one of the smallest more.
     distance = random(NEAR_BYTES)
     if random(2):
-        while distance > 0:
+        for _ in range(len(pieces)):
             given = PIECES + random(at - PIECES)
-            if pieces[given] is not None:
+            if distance > 0 and pieces[given] is not None:
                 distance -= len(pieces[given]) + 16
                 pieces[given] = None
     else:

@@ -14,7 +14,7 @@ import io
 import sys
 
 from certstore.certificate import Certificate
-from certstore.compat import const
+from certstore.compat import const, hold_room
 
 from .context import refused
 from .engine import engine
@@ -35,6 +35,18 @@ _PIECES = const(160)
 _FILL = (None,)
 # A tuple of three blocks: what an attribute of a name is parsed to.
 _NAME_WORDS = const(10)
+# So many bytes of these, and of what else has no known form; beyond that pieces of 17 blocks.
+_MANY_NAMES_BYTES = const(1024)
+_LARGE_WORDS = const(66)
+# What a certificate and a key of our own are parsed to, besides their DER.
+_PARSED_CERTIFICATE_BYTES = const(600)
+_PARSED_KEY_BYTES = const(300)
+# A key with a shorter DER is no RSA key of 2048 bits. Signing with one takes 7.5 times its length.
+_SMALLEST_RSA_KEY_BYTES = const(600)
+_SIGNING_FACTOR_HALVES = const(15)
+# What the engine holds, where so much is free, while it makes a session (engine.stock).
+_GAP_BYTES = const(8192)
+_GAP_FROM_BYTES = const(65536)
 # Where one block has room for all and for this much more, nothing has to be tried.
 _PLENTY_BYTES = const(256)
 # How many certificates a host not seen before is expected to send.
@@ -135,7 +147,8 @@ def estimate(host=None, secure=None, reserve=0):
     check_options("raise", reserve)
     host = context.server_name or host
     key, chain = _expected(context, host)
-    return _estimated(key, chain, _memory_of(host) is not None, reserve or context.reserve)
+    reserve = reserve or context.reserve
+    return _estimated(key, chain, _identity(context, key, chain), _memory_of(host) is not None, reserve)
 
 
 def handshakes_that_fit(role="client", key=None):
@@ -187,9 +200,10 @@ def check_options(budget, reserve):
 def check(context, host):
     """Before a connection of this context: raises MemoryBudgetError, or prints it, if it will not fit."""
     key, chain = _expected(context, host)
-    if _fits(key, chain, context.reserve):
+    identity = _identity(context, key, chain)
+    if _fits(key, chain, context.reserve, identity):
         return
-    found = _estimated(key, chain, _memory_of(host) is not None, context.reserve)
+    found = _estimated(key, chain, identity, _memory_of(host) is not None, context.reserve)
     if found.fits:
         # Other tasks have given something back meanwhile.
         return
@@ -312,9 +326,24 @@ def _small(row):
     return (_PIECES + 4) * row[3] // 4
 
 
-def _fits(number, chain, reserve):
+def _identity(context, number, chain):
+    """Bytes that this context's own certificates and key take, and signing with it beyond verifying: by the
+    length of their DER, as measured with keys of P-256 and RSA 2048."""
+    if context.identity is None:
+        return 0
+    own, key = context.identity
+    held = sum(len(der) + _PARSED_CERTIFICATE_BYTES for der in own) + len(key) + _PARSED_KEY_BYTES
+    if len(key) < _SMALLEST_RSA_KEY_BYTES:
+        return held
     row = table_row()
-    needed = _total(row, number, chain)[1] + reserve
+    verifying = _chain(row, number, chain)[0] + _sum(row[2][number][2], row[3])
+    # The server's chain is gone by then.
+    return held + max(0, len(key) * _SIGNING_FACTOR_HALVES // 2 - verifying)
+
+
+def _fits(number, chain, reserve, identity=0):
+    row = table_row()
+    needed = _total(row, number, chain)[1] + identity + reserve
     if heap() == C:
         there = free()
         largest = max(row[1][at] << 8 | row[1][at + 1] for at in range(0, len(row[1]), 3)) * row[3]
@@ -324,36 +353,41 @@ def _fits(number, chain, reserve):
         io.BytesIO(needed - _small(row) + _PLENTY_BYTES).close()
         return True
     except MemoryError:
-        return _rehearse(row, number, chain, reserve)
+        return _rehearse(row, number, chain, reserve, identity)
 
 
-def _rehearse(row, number, chain, reserve):
+def _rehearse(row, number, chain, reserve, identity):
     anchor, certificate, arithmetic = row[2][number]
     left = _chain(row, number, chain)[0]
     each = _sum(certificate, row[3]) - _SPOILT_BYTES[number] * row[3] // 16
-    held = None
+    held = gap = None
     try:
         held = [None] * _PIECES
-        at = _hold(anchor, held, _hold(row[1], held, 0))
+        gap = hold_room(_GAP_BYTES, _GAP_FROM_BYTES)
+        at = _hold(row[1], held, 0)
+        gap.close()
+        at = _hold(anchor, held, at)
         while left >= each:
             at = _hold(certificate, held, at)
             left -= each
-        # Names and hosts.
+        # Names and hosts: if there are many, not each by itself.
+        left += identity
         while left > 0:
-            held[at] = _FILL * _NAME_WORDS
+            words = _NAME_WORDS if left < _MANY_NAMES_BYTES else _LARGE_WORDS
+            held[at] = _FILL * words
             at += 1
-            left -= 3 * row[3]
+            left -= (words + 2) * row[3] // 4
         at = _hold(arithmetic, held, at)
         for place in range(at, at + _SLACK_PIECES):
             # In words, of 4 bytes or of 8: there it is twice as much.
             held[place] = _FILL * (_SLACK_BYTES[number] // 4 - 2)
         gc.collect()
         fits = gc.mem_free() >= reserve
-    except MemoryError:
+    except (MemoryError, IndexError):
+        # A list that is full: more pieces than any chain has.
         fits = False
-    except IndexError:
-        # A chain of more names than anyone has.
-        fits = True
+    if gap:
+        gap.close()
     held = None
     gc.collect()
     return fits
@@ -371,11 +405,11 @@ def _hold(pieces, held, at):
     return at
 
 
-def _estimated(number, chain, known, reserve):
+def _estimated(number, chain, identity, known, reserve):
     row = table_row()
     largest = max(row[1][at] << 8 | row[1][at + 1] for at in range(0, len(row[1]), 3)) * row[3]
-    needed = _total(row, number, chain)[1]
-    fits = _fits(number, chain, reserve)
+    needed = _total(row, number, chain)[1] + identity
+    fits = _fits(number, chain, reserve, identity)
     return Estimate(row[0][number], known, needed, largest, reserve, fits)
 
 

@@ -11,6 +11,8 @@ from .messages import alert_name, message_name
 from .reading import outside_validity
 from .reading import recognised as read
 
+# Of engine.tap.Tap.figures.
+_SENT = const(1)
 _WEAK_RSA_BITS = const(2048)
 _WEAK_EC_BITS = const(256)
 
@@ -39,7 +41,7 @@ def stage(session):
         return "waiting for the server's Finished"
     if reader.last >= 0:
         return "last message received: %s" % message_name(reader.last)
-    return "nothing received yet"
+    return "ClientHello sent, nothing received" if session.figures[_SENT] else "nothing sent yet"
 
 
 def alert(number):
