@@ -53,9 +53,10 @@ def test_tables_name_the_same_kinds():
 
 def test_rows_of_a_table_are_whole():
     for table, word in ((table_32, 4), (table_64, 8)):
-        assert table.ROWS
+        # The first is taken where a port has none.
+        assert [row[1] for row in table.ROWS] in (["linux"], ["linux", "rp2"])
         for engine, platform, words, mbedtls, session, kinds in table.ROWS:
-            assert (engine, platform, words) == ("stock", "linux", word)
+            assert (engine, words) == ("stock", word)
             assert len(mbedtls) == 3 and mbedtls[0] == 3
             # Both record buffers, the context, the state.
             assert 20_480 < pieces(session) * 4 * word < 32_768
@@ -92,8 +93,7 @@ def test_comments_of_the_tables_are_their_sums():
             told = re.findall(r"# (.*): (\d+), (\d+), (\d+) bytes", file.read())
         sums = [
             (name,) + tuple(str(pieces(part) * 4 * word) for part in kind)
-            for row in table.ROWS
-            for name, kind in zip(KINDS, row[5])
+            for name, kind in zip(KINDS, table.PIECES)
         ]
         assert told == sums
 

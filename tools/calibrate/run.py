@@ -18,8 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "lib" / "certstore"), str(ROOT / "tests"), str(ROOT / "tools")]
 
+import pico  # noqa: E402
 from cryptography import x509  # noqa: E402
 from cryptography.x509.oid import NameOID  # noqa: E402
+from pieces import packed  # noqa: E402
 
 from certstore import anchors  # noqa: E402
 from plugins.peers import OpensslServer  # noqa: E402
@@ -150,53 +152,54 @@ def row(build, word):
     return block, ours + stages["shown"], kinds, long["mbedtls"], long["micropython"]
 
 
-def packed(pieces, block):
-    """Pieces as bytes: their blocks in two bytes and how many follow one another in one."""
-    out = bytearray()
-    for size in pieces:
-        blocks = size // block
-        if out and out[-3] << 8 | out[-2] == blocks and out[-1] < 255:
-            out[-1] += 1
-        else:
-            out += bytes((blocks >> 8, blocks & 255, 1))
-    return bytes(out)
-
-
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--emulator", action="store_true")
-    parser.parse_args()
-    rows = [(platform, word, *row(build, word)) for build, platform, word in BUILDS]
-    for word in (4, 8):
+    parser.add_argument("--emulator", action="store_true", help="measure the row of the Pico too")
+    with_emulator = parser.parse_args().emulator
+    for build, platform, word in BUILDS:
         table = FOLDER / f"heap_table_{8 * word}.py"
-        table.write_text(text([row for row in rows if row[1] == word]))
+        base = (platform, word, *row(build, word))
+        if with_emulator and word == pico.WORD:
+            others = pico.row(base, chain, BUILD_TIME_S)
+        else:
+            others = pico.kept(table)
+        table.write_text(text(base, others))
+        subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", table], check=True)
         print(f"written: {table.relative_to(ROOT)}")
 
 
-def text(rows):
+def text(base, others):
+    """The table: a row of a build, and lines of other rows, which may name PIECES."""
+    platform, word, block, session, kinds, mbedtls, micropython = base
     day = datetime.date.today().isoformat()
     lines = [
         '"""What a handshake holds of the heap: written by `make calibrate`, not by hand.',
         "",
-        f"Measured on {day} with MicroPython {rows[0][-1]} and the mbedTLS of each row, on the heap of",
+        f"Measured on {day} with MicroPython {micropython} and the mbedTLS of each row, on the heap of",
         "MicroPython. Pieces: three bytes each, blocks of the heap (two bytes) and how many of them follow.",
         '"""',
         "",
         "# What the keys of certificates are, by what verifying a signature takes.",
         f"KINDS = {tuple(name for name, _ in KINDS)!r}",
         "",
-        "# (engine, sys.platform, bytes of a word, mbedTLS, session, kinds); kinds: for each of KINDS",
-        "# (anchor, certificate, arithmetic)",
-        "ROWS = (",
+        "# For each of KINDS: (anchor, certificate, arithmetic).",
+        "PIECES = (",
     ]
-    for platform, word, block, session, kinds, mbedtls, _ in rows:
-        lines += ["    (", f'        "stock", {platform!r}, {word}, {tuple(mbedtls)!r},',
-                  f"        {packed(session, block)!r},", "        ("]  # fmt: skip
-        for name, *parts in kinds:
-            lines.append(f"            # {name}: {', '.join(str(sum(part)) for part in parts)} bytes")
-            lines.append("            (" + ", ".join(repr(packed(part, block)) for part in parts) + "),")
-        lines += ["        ),", "    ),"]
-    return "\n".join([*lines, ")", ""])
+    for name, *parts in kinds:
+        lines.append(f"    # {name}: {', '.join(str(sum(part)) for part in parts)} bytes")
+        lines.append("    (" + ", ".join(repr(packed(part, block)) for part in parts) + "),")
+    lines += [
+        ")",
+        "",
+        "# (engine, sys.platform, bytes of a word, mbedTLS, session, for each of KINDS as PIECES)",
+        "ROWS = (",
+        "    (",
+        f'        "stock", {platform!r}, {word}, {tuple(mbedtls)!r},',
+        f"        {packed(session, block)!r},",
+        "        PIECES,",
+        "    ),",
+    ]
+    return "\n".join([*lines, *others, ")", ""])
 
 
 if __name__ == "__main__":
