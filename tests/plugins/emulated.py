@@ -26,6 +26,7 @@ HEAP_SIZE = "needs a heap of a chosen size; tests/tools/test_emulated.py has the
 NOT_HERE = (
     ("test_builds.py::*", "it is about the builds of this computer"),
     ("test_memory.py::*", HEAP_SIZE),
+    ("test_budget.py::*", HEAP_SIZE),
     ("test_bad_certificate.py::test_memory_is_not_asked_about*", HEAP_SIZE),
     ("test_stream.py::*leaves_neither_file_nor_heap*", "there is no /proc/self/fd on the device"),
     ("test_stream.py::test_open_connection_may_be_dropped*", "there is no /proc/self/fd on the device"),

@@ -8,7 +8,6 @@ import zlib
 
 import pytest
 
-from certstore import anchors
 from emulator.client import board
 from emulator.image import BLOCK_BYTES, FLASH_START
 from plugins.interpreters import ROOT
@@ -130,82 +129,6 @@ def https(tmp_path_factory):
 def test_too_small_a_heap_is_told_as_that(pico, https):
     kind, found = told(pico, CONNECT, FREE=20_000, **https)
     assert kind == "MemoryBudgetError", found
-
-
-# Connections on a heap of which one block is free and nothing else: 2 KB more than what the budget says is
-# needed, and 2 KB less.
-NEAR = """
-import gc, json
-import certstore.mozilla, securesocket.budget as budget, securesocket.verdict, securesocket.wording
-from certstore.store import CertStore
-from securesocket import SecureContext, SecureSocket
-
-def fill(free):
-    at = 0
-    hole = bytearray(free)
-    for size in (4096, 512, 64, 16, 1):
-        try:
-            while True:
-                ballast[at] = bytearray(size)
-                at += 1
-        except MemoryError:
-            pass
-    hole = None
-    gc.collect()
-
-def attempt(context, free):
-    fill(free)
-    try:
-        SecureSocket("localhost", PORT, context).close()
-        said = "connected"
-    except OSError as error:
-        said = [type(error).__name__, error.code]
-    for at in range(len(ballast)):
-        ballast[at] = None
-    return said
-
-store = CertStore(STORE)
-checked, unchecked = SecureContext(trust=store), SecureContext(trust=store, budget=None)
-# Made by the first question.
-needed = budget.estimate("localhost", checked).needed
-unchecked.trust
-ballast = [None] * 1000
-said = [attempt(checked, needed - 2048), attempt(unchecked, needed - 2048), attempt(checked, needed + 2048)]
-print(json.dumps(said))
-"""
-
-
-def test_the_budget_tells_the_truth(pico, https):
-    params = {"PORT": https["PORT"], "STORE": anchors.build([https["TRUST"]], 86400)}
-    below, anyway, above = told(pico, NEAR, **params)
-    assert below == ["MemoryBudgetError", "memory-budget"]
-    assert anyway[0] == "MemoryBudgetError" and anyway[1] != "memory-budget"
-    assert above == "connected"
-
-
-# MicroPython's stack on the chip is 8 KB, of which a handshake takes most.
-NESTED = """
-import asyncio, json
-from securesocket import SecureSocket
-
-def nested(depth):
-    if depth:
-        return nested(depth - 1)
-    SecureSocket("localhost", PORT, {"trust": TRUST}).close()
-    return "connected"
-
-async def awaited(depth):
-    if depth:
-        return await awaited(depth - 1)
-    (await SecureSocket.open("localhost", PORT, {"trust": TRUST})).close()
-    return "connected"
-
-print(json.dumps([nested(DEPTH), asyncio.run(awaited(DEPTH))]))
-"""
-
-
-def test_a_handshake_fits_on_the_stack_below_other_functions(pico, https):
-    assert told(pico, NESTED, DEPTH=5, **https) == ["connected", "connected"]
 
 
 def test_sample_of_the_target_s_tests_passes():

@@ -53,7 +53,8 @@ class SecureSocket(SecureStream):
     @staticmethod
     def wrap(stream, server_hostname=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
         """TLS over a stream that is open already (a socket after STARTTLS, a UART, a user's stream); blocks
-        for the handshake and returns a SecureStream. On failure the stream is closed."""
+        for the handshake and returns a SecureStream. A handshake that fails closes the stream; options that
+        are refused, and a heap that is too small, leave it as it is."""
         secured = SecureStream(secure, server_hostname)
         secured._take(stream, timeout_ms)
         return secured
