@@ -466,6 +466,10 @@ def test_ways_out_follow_what_is_missing():
     )
     found.reserve = 20_000
     assert "max_fragment_length" not in budget._ways_out(found)
+    # Enough in all, and not in pieces that large.
+    found.free, found.largest_block, found.reserve = 40_000, 20_000, 0
+    assert budget._ways_out(found).startswith("connect early")
+    assert "free " not in budget._ways_out(found)
 
 
 def test_warning_is_printed_and_goes_on():

@@ -2,8 +2,8 @@
 
 Situations with fixed seeds on the 32-bit build, each a process of its own: a heap of 24 to 128 KB in random
 fragments, RSA or EC, a path of two to four certificates. Half of them are filled up to where the budget's
-verdict turns, and up to 3 KB less or more. A no is checked by trying without the budget. SITUATIONS=n draws so many;
-HOSTS=known leaves out those in which the host was not seen before.
+verdict turns, and up to 3 KB less or more. A no is checked by trying without the budget. SITUATIONS=n draws
+so many; HOSTS=known leaves out those in which the host was not seen before.
 """
 
 import concurrent.futures

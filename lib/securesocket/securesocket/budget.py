@@ -408,12 +408,14 @@ def _estimated(number, chain, identity, known, reserve):
 def _ways_out(found):
     """What to do, the most effective first."""
     ways = []
-    if found.largest_block < found.largest_needed <= found.free:
+    missing = found.needed + found.reserve - found.free
+    if missing <= 0 or found.largest_block < found.largest_needed <= found.free:
         ways.append("connect early, before the heap is in fragments, and call gc.collect() before")
     ways.append("close other sessions (each open one holds 23 KB)")
-    if found.needed + found.reserve - found.free < 16384:
+    if missing < 16384:
         ways.append("max_fragment_length=4096 saves 12 KB (with the native engine)")
     if not found.known:
         ways.append('budget="warn" tries anyway, and remembers what this host needs')
-    ways.append("free %d bytes" % max(found.needed + found.reserve - found.free, 0))
+    if missing > 0:
+        ways.append("free %d bytes" % missing)
     return "; ".join(ways)
