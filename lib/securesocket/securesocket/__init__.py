@@ -50,6 +50,6 @@ def __getattr__(name):
 
 def __dir__():
     # CPython asks it.
-    from .guide import names
+    from certstore.errors import part
 
-    return names(_PUBLIC)
+    return part("securesocket.guide").names(_PUBLIC)

@@ -77,7 +77,7 @@ def _facts(code, path, leaf, hostname):
 def explain_start(error):
     """The typed error for what kept a session from being made; `error` itself where there is none."""
     if _number(error) == _ENOMEM:
-        return errors.MemoryBudgetError("memory", found="no session yet")
+        return errors.MemoryBudgetError("memory")
     if isinstance(error, ValueError):
         # "invalid key", "invalid cert": mbedTLS cannot use what certstore could read.
         return errors.ConfigurationError("identity", found=str(error))
