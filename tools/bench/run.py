@@ -55,7 +55,7 @@ BARE = "tls, the one root preloaded"
 # A first connection to a host is the first of a process.
 PROCESSES = 20
 PAIRS = 60
-SITUATIONS = 300
+SITUATIONS = 700
 ROUNDS = 20_000
 HEAP = "512k"
 # What heap.py measures, and its row.
