@@ -14,7 +14,7 @@ from securesocket import SecureContext, SecureSocket
 from securesocket.engine import stock
 
 
-def hold_nothing(size, free):
+def hold_nothing(size):
     return io.BytesIO(0)
 
 

@@ -107,7 +107,7 @@ def link(kind, one):
         row[1] = one.active()
         try:
             row[4] = one.status("rssi")
-        except Exception:
+        except (OSError, ValueError, TypeError):  # not connected, or a port that does not tell
             pass
     return row
 def network():

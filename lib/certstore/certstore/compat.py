@@ -18,10 +18,9 @@ try:
             return False
         return True
 
-    def hold_room(size, free):
-        """Something that holds `size` bytes of heap until it is closed; none unless `free` bytes are free in
-        one piece."""
-        return io.BytesIO(size if has_room(free) else 0)
+    def hold_room(size):
+        """Something that holds `size` bytes of heap until it is closed."""
+        return io.BytesIO(size)
 
     def make_room(size):
         """Collect garbage unless `size` bytes of heap are free already, in however many pieces; returns how
@@ -41,7 +40,7 @@ except ImportError:
     def has_room(size):
         return True
 
-    def hold_room(size, free):
+    def hold_room(size):
         return io.BytesIO()
 
     def make_room(size):

@@ -31,9 +31,11 @@ DEFAULT_CIPHERS = (
 # A session with its handshake: 16 KB and 4 KB of record buffers, state, chain, one signature.
 _SESSION_HEAP_BYTES = const(40960)
 # A gap below those buffers, for the numbers of mbedTLS's arithmetic: the allocator searches from the lowest
-# free block on, and would step over 20 KB of buffers some thousand times. Not where the heap is small.
+# free block on, and would step over 20 KB of buffers some thousand times. Not where the heap is small, nor in
+# fragments: there it would take the buffers' room. (Asking for that room is less than a handshake takes.)
 _GAP_BYTES = const(8192)
 _GAP_FROM_BYTES = const(65536)
+_GAP_ROOM_BYTES = const(32768)
 # From here on the handshake needs the anchor, the chain and one signature's numbers, with room to spare.
 _CHAIN_HEAP_BYTES = const(14336)
 
@@ -102,7 +104,8 @@ class Session(Tap):
     def __init__(self, stream, owner, accepted_leaf=None):
         # Where there is little room, the large buffers settle on a heap without garbage.
         free = make_room(_SESSION_HEAP_BYTES)
-        gap = hold_room(_GAP_BYTES, _GAP_FROM_BYTES)
+        roomy = free >= _GAP_FROM_BYTES and has_room(_GAP_ROOM_BYTES)
+        gap = hold_room(_GAP_BYTES if roomy else 0)
         super().__init__(stream)
         self.owner = owner
         self.figures[_HEAP_BEFORE] = free
@@ -184,7 +187,7 @@ class Session(Tap):
         if options.trust is None or self.accepted_leaf is not None:
             return True
         # What the anchor is made of shall lie above the anchor: below it, it would leave a hole.
-        self._gap = hold_room(_ANCHOR_GAP_BYTES, 0)
+        self._gap = hold_room(_ANCHOR_GAP_BYTES)
         proposal = options.trust.propose(data, start, stop, self._offer)
         self._gap = None
         if proposal == _NO_ANCHOR:
