@@ -4,6 +4,5 @@ metadata(
 )
 
 require("securesocket-trace")
-require("securesocket-budget")
-require("securesocket-identity")
+require("securesocket-server")
 require("certstore-edit")

@@ -1,6 +1,6 @@
 metadata(
     version="0.1.0",
-    description="Options that few give: certificates as trust=, ciphers, versions; SecureSocket.open.",
+    description="Options that few give: certificates as trust=, ciphers; SecureSocket.open and wrap.",
 )
 
 require("securesocket")
@@ -12,6 +12,7 @@ package(
         "aio.py",
         "options.py",
         "reading.py",
+        "wrapping.py",
     ),
     base_path="../securesocket",
     opt=3,

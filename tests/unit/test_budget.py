@@ -315,7 +315,7 @@ def test_keys_are_known_by_the_length_of_their_info():
         (295, "RSA 3072"),
         (806, "RSA 4096"),
     ):
-        assert KINDS[budget._kind(length)] == key, length
+        assert KINDS[budget.kind_of(length)] == key, length
     for der in (ROOT_EC, ROOT_RSA):
         assert len(Certificate(der).public_key_info) in budget._KEY_INFO_BYTES
 

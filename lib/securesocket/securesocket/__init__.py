@@ -2,17 +2,19 @@
 
 __version__ = "0.1.0"
 
-# (module, the public names that it has, the package that installs it if this one does not). Of the modules
-# only `errors` is a name of the package: inside, others are imported as `from .module import name`.
-_PUBLIC = (
-    ("securesocket.socket", "SecureSocket", None),
-    ("securesocket.stream", "SecureStream", None),
-    ("securesocket.context", "SecureContext", None),
-    ("securesocket.stores", "default_store", None),
-    ("securesocket.clock", "set_clock ClockError", "securesocket-clock"),
-    ("securesocket.guide", "help", "securesocket-explain"),
-    ("certstore.entropy", "accept_weak_entropy", None),
-)
+# A line for each module: its name, that of the package that installs it without "securesocket-" ("-": this
+# one), and the public names that it has. Of the modules only `errors` is a name of the package: inside,
+# others are imported as `from .module import name`.
+_PUBLIC = """socket - SecureSocket
+stream - SecureStream
+context - SecureContext
+stores - default_store
+errors - accept_weak_entropy
+clock clock set_clock ClockError
+guide explain help
+server server SecureServerSocket
+server_aio server start_server
+server_context server ServerContext"""
 
 
 def __getattr__(name):
@@ -21,9 +23,10 @@ def __getattr__(name):
     from certstore.errors import part
 
     known = globals()
-    for module, names, package in _PUBLIC:
-        if name in names.split():
-            known[name] = getattr(part(module, package), name)
+    for line in _PUBLIC.split("\n"):
+        row = line.split()
+        if name in row[2:]:
+            known[name] = getattr(part("securesocket." + row[0], "securesocket-" + row[1]), name)
             break
     else:
         # All else that begins with a capital is an error.

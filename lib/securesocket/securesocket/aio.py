@@ -5,12 +5,14 @@ from asyncio import core
 
 from certstore.compat import const
 
+from .socket import DEFAULT_TIMEOUT_MS, SecureSocket
+
 _POLLIN = const(1)
 
 
-async def open_connection(kind, host, port, secure, timeout_ms):
-    """SecureSocket.open; kind: the class."""
-    opened = kind(host, port, secure, timeout_ms, _blocking=False)
+async def open_connection(host=None, port=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
+    """SecureSocket.open."""
+    opened = SecureSocket(host, port, secure, timeout_ms, _blocking=False)
     opened._open(host, port, False)
     await _run(opened)
     return opened

@@ -198,7 +198,7 @@ def check(context, host):
     """Before a connection of this context: raises MemoryBudgetError, or prints it, if it will not fit."""
     key, chain = _expected(context, host)
     identity = _identity(context, key, chain)
-    if _fits(key, chain, context.reserve, identity):
+    if carries(key, chain, context.reserve, identity):
         return
     found = _estimated(key, chain, identity, _memory_of(host) is not None, context.reserve)
     if found.fits:
@@ -217,7 +217,7 @@ def learn(host, key_bytes, chain_bytes):
     """After a verified handshake: the largest SubjectPublicKeyInfo of its path, and what its chain took."""
     if host is None or not key_bytes:
         return
-    fact = _kind(key_bytes) | max(0, chain_bytes) << 4
+    fact = kind_of(key_bytes) | max(0, chain_bytes) << 4
     for at in range(0, len(_known_hosts), 2):
         if _known_hosts[at] == host:
             break
@@ -285,13 +285,13 @@ def _largest_key(trust):
         if len(store) > _FEW_ANCHORS:
             return len(_KEY_INFO_BYTES) - 1
         for number in range(len(store)):
-            largest = max(largest, _kind(len(Certificate(store.certificate(number)).public_key_info)))
+            largest = max(largest, kind_of(len(Certificate(store.certificate(number)).public_key_info)))
     for _, der in trust._own:
-        largest = max(largest, _kind(len(Certificate(der).public_key_info)))
+        largest = max(largest, kind_of(len(Certificate(der).public_key_info)))
     return largest
 
 
-def _kind(key_bytes):
+def kind_of(key_bytes):
     """The number of the kind with a SubjectPublicKeyInfo of this length; of unknown ones the largest."""
     best = len(_KEY_INFO_BYTES) - 1
     for number in range(len(_KEY_INFO_BYTES) - 1, -1, -1):
@@ -338,7 +338,9 @@ def _identity(context, number, chain):
     return held + max(0, len(key) * _SIGNING_FACTOR_HALVES // 2 - verifying)
 
 
-def _fits(number, chain, reserve, identity=0):
+def carries(number, chain, reserve, identity=0):
+    """Whether the heap carries a session and its handshake now; number: of the key's kind, chain: bytes of
+    the peer's certificates (None: as usual), identity: bytes beyond that, in whatever pieces."""
     row = table_row()
     needed = _total(row, number, chain)[1] + identity + reserve
     if heap() == C:
@@ -401,7 +403,7 @@ def _estimated(number, chain, identity, known, reserve):
     row = table_row()
     largest = max(row[1][at] << 8 | row[1][at + 1] for at in range(0, len(row[1]), 3)) * row[3]
     needed = _total(row, number, chain)[1] + identity
-    fits = _fits(number, chain, reserve, identity)
+    fits = carries(number, chain, reserve, identity)
     return Estimate(row[0][number], known, needed, largest, reserve, fits)
 
 

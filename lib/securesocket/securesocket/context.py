@@ -92,16 +92,10 @@ class SecureContext:
             self._in_flash = True
             return ((_trusted(),), ())
         wanted = options["trust"]
-        if wanted is None:
-            if not self.pins:
-                raise _conflict("trust=None without pins=", "pins, or a trust set")
-            if self.on_bad_certificate:
-                raise _conflict("trust=None with on_bad_certificate=", "a trust set")
-            return None
         # A CertStore, or one in layers; what else there may be is read by `options`.
         if hasattr(wanted, "find_subject") and len(wanted):
             return ((wanted,), ())
-        return _more().sources(wanted)
+        return _more().sources(wanted, self)
 
     def __repr__(self):
         guide = part("securesocket.guide")
@@ -146,7 +140,7 @@ class SecureContext:
 
         try:
             if server_side:
-                raise unsupported("server_side")
+                raise refused("server_side", "True", "a ServerContext")
             secured = SecureStream(self, server_hostname)
         except SecureSocketError:
             # As CPython does: asyncio has no other way to get rid of the socket.
@@ -184,12 +178,6 @@ def refused(name, found, expected):
     return ConfigurationError("option-value", found="%s=%s" % (name, found), expected=expected)
 
 
-def _conflict(found, expected):
-    from .errors import ConfigurationError
-
-    return ConfigurationError("option-conflict", found=found, expected=expected)
-
-
 def _check_names(options):
     for name, value in options.items():
         if name not in OPTIONS:
@@ -199,9 +187,7 @@ def _check_names(options):
         if name in FEATURES and value is not None and name not in _engine().FEATURES:
             raise unsupported(name)
     if options.get("verify") is False:
-        for name in ("trust", "pins", "on_bad_certificate"):
-            if options.get(name) is not None:
-                raise _conflict("verify=False with %s=" % name, "one of them")
+        _more().check_unverified(options)
 
 
 def _host_name(name):

@@ -4,7 +4,7 @@ Loaded when the first error is raised or named: until then it costs no RAM.
 """
 
 from certstore.compat import const
-from certstore.entropy import EntropyError  # noqa: F401
+from certstore.entropy import EntropyError, accept_weak_entropy  # noqa: F401
 from certstore.errors import (  # noqa: F401  (re-exported: one tree, one place to catch from)
     BadPassword,
     CorruptStore,

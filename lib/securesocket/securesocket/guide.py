@@ -163,8 +163,8 @@ def no_options(secure):
 
 
 def names(public):
-    """All names of the package; public: its table of those that are loaded late."""
+    """All names of the package; public: its lines of those that are loaded late."""
     from . import errors
 
-    late = [name for _, known, _ in public for name in known.split()]
+    late = [name for line in public.split("\n") for name in line.split()[2:]]
     return ["__version__", "errors"] + late + [name for name in dir(errors) if "A" <= name[0] <= "Z"]

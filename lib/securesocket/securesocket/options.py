@@ -53,8 +53,26 @@ def _is_bytes(value):
     return isinstance(value, (bytes, bytearray, memoryview))
 
 
-def sources(wanted):
-    """(stores, DER certificates) of what trust= was given; each certificate is read once, to refuse here."""
+def check_unverified(options):
+    """Raises where verify=False stands beside what it would turn off."""
+    for name in ("trust", "pins", "on_bad_certificate"):
+        if options.get(name) is not None:
+            raise _conflict("verify=False with %s=" % name, "one of them")
+
+
+def _conflict(found, expected):
+    return ConfigurationError("option-conflict", found=found, expected=expected)
+
+
+def sources(wanted, context):
+    """(stores, DER certificates) of what trust= was given, None for trust=None; each certificate is read
+    once, to refuse here. context: the SecureContext, which has its pins already."""
+    if wanted is None:
+        if not context.pins:
+            raise _conflict("trust=None without pins=", "pins, or a trust set")
+        if context.on_bad_certificate:
+            raise _conflict("trust=None with on_bad_certificate=", "a trust set")
+        return None
     stores = []
     certificates = []
     for item in wanted if isinstance(wanted, (list, tuple)) else (wanted,):

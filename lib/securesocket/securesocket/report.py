@@ -57,7 +57,7 @@ class Report:
         self.heap_lowest = figures[_HEAP_LOWEST] or None
         self.heap_after = figures[_HEAP_AFTER] or None
         if self.heap_after:
-            self.heap_lowest = min(self.heap_lowest, self.heap_after)
+            self.heap_lowest = min(self.heap_lowest or self.heap_after, self.heap_after)
         shown, verified = figures[_CERTIFICATE_AT], figures[_VERIFIED_AT]
         self.verify_ms = ticks_diff(verified, shown) if shown and verified else None
         tracer = stream._tracer

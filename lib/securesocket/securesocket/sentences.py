@@ -65,6 +65,11 @@ SENTENCES = (
                 "free memory first: close other sessions, connect early, call gc.collect() before",
             ),
             (
+                "server-memory",
+                "the heap will not carry another client",
+                "close connections that are not needed, or lower max_connections",
+            ),
+            (
                 "memory-verify",
                 "the certificate could not be verified: too little heap for its signature",
                 "free memory first: close other sessions, connect early, call gc.collect() before",
@@ -102,6 +107,22 @@ SENTENCES = (
             ("engine", "mbedTLS refused the handshake", None),
             ("stream", "the underlying stream failed", None),
             ("certificate-limit", "the server sends more certificates than are read", None),
+            (
+                "early-bytes",
+                "the peer has spoken before the handshake",
+                "do not trust this connection: what was sent in the clear would count as secured",
+            ),
+            (
+                "bind",
+                "the server cannot listen there",
+                "check address and port; another server may have the port",
+            ),
+            (
+                "displaced",
+                "a client said nothing, and newer ones took its place",
+                "raise max_handshakes, if it is no attack",
+            ),
+            ("server-full", "the server takes no more clients", "raise max_connections or max_handshakes"),
         ),
     ),
     (
@@ -109,6 +130,16 @@ SENTENCES = (
         (
             ("not-trusted", "the certificate chain could not be verified", None),
             ("usage", "the certificate is not meant for a server", "the server needs another certificate"),
+            (
+                "client-certificate",
+                "the client presented no certificate",
+                "the client needs one of a CA in trust=",
+            ),
+            (
+                "client-usage",
+                "the certificate is not meant for a client",
+                "the client needs one whose extended key usage has clientAuth",
+            ),
             ("path-length", "a CA of the chain may not have another CA below it", None),
             ("verification-off", "verification was turned off by verify=False", "leave verify out"),
             ("not-checked", "without a verified path these checks were not made", None),

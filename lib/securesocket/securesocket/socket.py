@@ -44,20 +44,24 @@ class SecureSocket(SecureStream):
             self._run()
             self._inner.setblocking(True)
 
-    @staticmethod
-    def open(host=None, port=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
-        """The same under asyncio: await it; what it gives serves asyncio.StreamReader and StreamWriter."""
-        front = part("securesocket.aio", "securesocket-options")
-        return front.open_connection(SecureSocket, host, port, secure, timeout_ms)
+    # Their arguments are told, and looked at, where they are used.
 
     @staticmethod
-    def wrap(stream, server_hostname=None, secure=None, timeout_ms=DEFAULT_TIMEOUT_MS):
-        """TLS over a stream that is open already (a socket after STARTTLS, a UART, a user's stream); blocks
-        for the handshake and returns a SecureStream. A handshake that fails closes the stream; options that
-        are refused, and a heap that is too small, leave it as it is."""
-        secured = SecureStream(secure, server_hostname)
-        secured._take(stream, timeout_ms)
-        return secured
+    def open(*args, **options):
+        """SecureSocket.open(host, port, secure, timeout_ms), the same under asyncio: await it; what it gives
+        serves asyncio.StreamReader and StreamWriter."""
+        front = part("securesocket.aio", "securesocket-options")
+        return front.open_connection(*args, **options)
+
+    @staticmethod
+    def wrap(*args, **options):
+        """SecureSocket.wrap(stream, server_hostname, secure, timeout_ms, server_side): TLS over a stream that
+        is open already (a socket after STARTTLS, a UART, a user's stream); blocks for the handshake and
+        returns a SecureStream, or with server_side an AcceptedStream; secure: then options of ServerContext.
+        A handshake that fails closes the stream; options that are refused, and a heap that is too small,
+        leave it as it is."""
+        front = part("securesocket.wrapping", "securesocket-options")
+        return front.wrap(*args, **options)
 
     @property
     def remote_address(self):

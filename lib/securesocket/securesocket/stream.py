@@ -84,7 +84,8 @@ class SecureStream(io.IOBase):
 
     def version(self):
         """The negotiated version, "TLSv1.2", or None before the handshake is over."""
-        return None if self._ssl is None else self._ssl.cipher()[1]
+        cipher = self.cipher()
+        return cipher and cipher[1]
 
     @property
     def peer_certificate(self):

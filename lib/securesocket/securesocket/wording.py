@@ -38,7 +38,7 @@ def stage(session):
     if reader is None:
         return "last message received: Certificate"
     if reader.encrypted:
-        return "waiting for the server's Finished"
+        return "waiting for the peer's Finished"
     if reader.last >= 0:
         return "last message received: %s" % message_name(reader.last)
     return "ClientHello sent, nothing received" if session.figures[_SENT] else "nothing sent yet"
