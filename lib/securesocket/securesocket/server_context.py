@@ -32,7 +32,9 @@ class ServerContext(SecureContext):
     identity: (certificate chain, private key), or label, subject or SKI of one in the store in flash.
     request_client_certificate: "none"; "required": trust= names the CAs whose certificates are taken (never
     the store in flash by itself: a public CA does not know who may use a device). ciphers, pins, trace,
-    budget, reserve as of SecureContext. Raises ConfigurationError, UnsupportedFeature, ClockNotSet, StoreError.
+    budget, reserve as of SecureContext.
+
+    Raises ConfigurationError, UnsupportedFeature, ClockNotSet, StoreError.
     """
 
     def __init__(self, *, request_client_certificate="none", reject_unauthorized=True, **options):
