@@ -1,6 +1,8 @@
 """A connection from the outside: each way to open one, its reads and writes, what it tells, what it
 leaves behind, and how it stays failed."""
 
+import socket
+
 import pytest
 
 from plugins.peers import CERTIFICATE, Proxy, PythonServer, RawServer, flipped, says
@@ -434,3 +436,26 @@ def test_nothing_is_sent_before_the_peer_is_verified(attempt, build, pki, server
     assert got["error"]["code"] == "unknown-issuer"
     sent = proxy.sent[0]
     assert b"ping" not in sent and sent[0] == 22 and b"\x17\x03\x03" not in sent[:1]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_server_that_is_cut_off_is_told_from_one_that_ends(drive, build, pki, servers, clean):
+    """mbedTLS itself answers both with no bytes."""
+
+    def answer(stream):
+        stream.recv(100)
+        stream.sendall(b"hello\n")
+        if not clean:
+            # As a proxy that drops the rest: TCP ends, TLS does not.
+            stream.stream.unwrap = lambda: None
+            socket.socket.shutdown(stream.stream, socket.SHUT_WR)
+
+    server = servers.start(PythonServer, pki.ec, answer)
+    lines = """
+stream = SecureSocket("localhost", PORT, {"trust": ROOT})
+stream.write(b"GET")
+first = stream.readline(), stream.truncated
+tell([first[0].decode(), first[1], stream.read().decode(), stream.truncated])
+"""
+    got = drive(lines, build=build, params={"PORT": server.port, "ROOT": pki.root.der})
+    assert got == ["hello\n", False, "", not clean]

@@ -7,6 +7,7 @@ from certstore.errors import SecureSocketError, part
 
 from .client_hello import ClientHelloReader
 from .engine.serving import ServerSession
+from .server_budget import check
 from .stream import SecureStream
 
 _POLLIN = const(1)
@@ -74,6 +75,13 @@ class AcceptedStream(SecureStream):
             pass  # no socket, or a port that does not know the option: it only costs time
         self._opening = self._receive_hello(waits)
 
+    def _poll(self, events):
+        if self._opening is None or self._error is not None:
+            return SecureStream._poll(self, events)
+        # The ClientHello is awaited; it lets the caller go on, whichever direction that asked for.
+        found = self._poll_inner(_POLLIN, 0)
+        return events | found if found else 0
+
     def _take(self, stream, timeout_ms):
         """The blocking handshake over a stream that was opened elsewhere."""
         self._deadline(timeout_ms)
@@ -108,7 +116,9 @@ class AcceptedStream(SecureStream):
         self._hello = reader.data
         self._serving = self._context.choose(reader.server_name)
         reader = buf = None
-        if self._server is not None:
+        if self._server is None:
+            check(self._context, self._serving)
+        else:
             self.stage = "room"
             while not self._server._has_room(self):
                 yield ROOM

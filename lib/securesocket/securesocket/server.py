@@ -215,9 +215,14 @@ class SecureServerSocket:
         is_full = self._is_full()
         if not is_full and len(self._pending) >= self.max_handshakes:
             self._displace()
-        stream = AcceptedStream(self.context, self, address)
-        stream._deadline(self.handshake_timeout_ms)
-        self._pending.append(stream)
+        try:
+            stream = AcceptedStream(self.context, self, address)
+            stream._deadline(self.handshake_timeout_ms)
+            self._pending.append(stream)
+        except MemoryError:
+            inner.close()
+            self.refused += 1
+            return None
         stream._begin(inner, False)
         if is_full:
             self._end(stream, _full(self))
@@ -281,15 +286,19 @@ class SecureServerSocket:
         """Ends handshakes whose deadline has passed; what came in time has been read before."""
         now = ticks_ms()
         for stream in [one for one in self._pending if ticks_diff(one._deadline_ms, now) <= 0]:
-            self._end(stream, refusal(self) if stream.stage == "room" else stream._timeout())
+            self._end(stream, refusal(self.connections) if stream.stage == "room" else stream._timeout())
 
     def _has_room(self, stream):
         """Whether the heap carries one more session and its handshake. Raises MemoryBudgetError where a
         client is to be refused."""
-        if not self.context.budget or fits(self.context, stream._serving, self._shaking()):
+        budget = self.context.budget
+        if not budget or fits(self.context, stream._serving, self._shaking()):
+            return True
+        if budget == "warn":
+            print("securesocket: " + str(refusal(self.connections)))
             return True
         if self.when_full == "refuse":
-            raise refusal(self)
+            raise refusal(self.connections)
         if not stream._has_waited:
             stream._has_waited = True
             self.waited += 1

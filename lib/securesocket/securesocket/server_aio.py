@@ -7,6 +7,7 @@ from certstore.errors import SecureSocketError, part
 
 from .accepted import ROOM
 from .server import ROOM_MS, SecureServerSocket
+from .server_budget import refusal
 
 _POLLIN = const(1)
 # How often deadlines are looked at, while there are handshakes.
@@ -43,17 +44,35 @@ async def _serve(server, handler):
             await asyncio.sleep_ms(ROOM_MS)
             continue
         await aio._ready(listener, _POLLIN)
-        stream = server._take_new()
-        if stream is not None:
-            stream._task = asyncio.create_task(_open(server, stream, handler, aio))
-            if reaper is None or reaper.done():
-                reaper = asyncio.create_task(_reap(server))
+        stream = None
+        try:
+            stream = server._take_new()
+            if stream is not None:
+                stream._task = asyncio.create_task(_open(server, stream, handler, aio))
+                if reaper is None or reaper.done():
+                    reaper = asyncio.create_task(_reap(server))
+        except Exception as error:
+            # The heap is full, or on_failure has raised: other clients are still to be served.
+            if stream is not None and stream._task is None:
+                server._end(stream, refusal(server.connections))
+            _report(error)
+            await asyncio.sleep_ms(ROOM_MS)
 
 
 async def _reap(server):
     while server._pending:
         await asyncio.sleep_ms(_REAP_MS)
-        server._expire()
+        try:
+            server._expire()
+        except Exception as error:  # on_failure's
+            _report(error)
+
+
+def _report(error):
+    loop = asyncio.get_event_loop()
+    loop.call_exception_handler(
+        {"message": "a server goes on after", "exception": error, "future": asyncio.current_task()}
+    )
 
 
 async def _open(server, stream, handler, aio):

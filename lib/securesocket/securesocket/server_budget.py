@@ -31,10 +31,20 @@ def fits(context, serving, begun):
     return carries(kind, chain, context.reserve, signing + begun * _BEGUN_BYTES)
 
 
-def refusal(server):
-    """The error for a client that finds no room."""
+def refusal(connections=0):
+    """The error for a client that finds no room beside so many open connections."""
     from .errors import MemoryBudgetError
 
     return MemoryBudgetError(
-        "server-memory", found="%d bytes free, %d connections open" % (free(), server.connections)
+        "server-memory", found="%d bytes free, %d connections open" % (free(), connections)
     )
+
+
+def check(context, serving):
+    """For a connection that no SecureServerSocket counts: raises MemoryBudgetError, or prints it, if the heap
+    will not carry it."""
+    if context.budget and not fits(context, serving, 0):
+        error = refusal()
+        if context.budget == "raise":
+            raise error
+        print("securesocket: " + str(error))

@@ -44,6 +44,8 @@ class SecureStream(io.IOBase):
     _reopens = False
     _inner = None
     _session = None
+    # The same, once the handshake is over; what then stands between mbedTLS and the stream.
+    _tap = None
     _tracer = None
     _figures = None
     _ssl = None
@@ -92,6 +94,12 @@ class SecureStream(io.IOBase):
         """The server's certificate as mbedTLS parsed it (certstore.certificate.Certificate), or None."""
         leaf = self._path and self._path.leaf
         return leaf and Certificate(leaf)
+
+    @property
+    def truncated(self):
+        """Whether the peer's bytes have ended without its close_notify (RFC 5246 7.2.1): somebody may have
+        cut them off. To be asked when a read has returned b""."""
+        return self._tap is not None and self._tap.truncated
 
     @property
     def report(self):
@@ -243,6 +251,7 @@ class SecureStream(io.IOBase):
             self.authorized = True
             self._anchor_source = session.anchor_source or None
         self._ssl = ssl
+        self._tap = session
         self._session = None
         self._poller = select.poll()
         self._poller.register(ssl, _POLLIN)

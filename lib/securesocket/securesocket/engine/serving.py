@@ -96,6 +96,8 @@ class ServerSession(Session):
 
     anchor_source = ""
     _hello_at = 0
+    # Type of the record that is leaving.
+    _writing = 0
 
     def __init__(self, stream, owner, serving, hello):
         free = make_room(_SESSION_HEAP_BYTES)
@@ -202,7 +204,7 @@ class ServerSession(Session):
                 self._accepted = True
             elif kind == _ALERT_RECORD:
                 self.alert()
-            self._kind = kind
+            self._writing = kind
         count = self.stream.write(buf)
         if count is None:
             self.want = _POLLOUT
@@ -212,9 +214,9 @@ class ServerSession(Session):
         if starts and kind == _ALERT_RECORD and not self._sent_encrypted and len(buf) == _PLAIN_ALERT:
             self.alert_sent = buf[6]
         if left == 0:
-            if self._kind == _CHANGE_CIPHER_SPEC:
+            if self._writing == _CHANGE_CIPHER_SPEC:
                 self._sent_encrypted = True
-            elif self._kind == _HANDSHAKE and self._sent_encrypted:
+            elif self._writing == _HANDSHAKE and self._sent_encrypted:
                 self._finished = True
         self.figures[_SENT] += count
         return count

@@ -20,6 +20,7 @@ _EINVAL = const(22)
 _POLLIN = const(1)
 _POLLOUT = const(4)
 
+_RECORD_HEADER = const(5)
 _ALERT_RECORD = const(21)
 _CHANGE_CIPHER_SPEC = const(20)
 _PLAIN_ALERT = const(7)
@@ -50,8 +51,9 @@ class Tap(io.IOBase):
     accepted the server's Finished. reader: a HandshakeReader; None right after the Certificate message
     and when the handshake is over. waits: the owner's _wait(events) is called to block until the stream
     is ready; waits_first: the stream would itself block in readinto. stream is None once mbedTLS has
-    closed it. figures: what a report tells, by the numbers that it has; 0 where nothing was noted. One
-    list, which outlives the handshake: seven attributes would cost more.
+    closed it. truncated: it has ended behind a record that was no alert. figures: what a report tells, by the
+    numbers that it has; 0 where nothing was noted. One list, which outlives the handshake: seven attributes
+    would cost more.
     """
 
     # Defaults live in the class: at the moment of a handshake's peak every attribute counts.
@@ -62,7 +64,9 @@ class Tap(io.IOBase):
     error = None
     over = False
     closed_by_peer = False
+    truncated = False
     alert_sent = -1
+    _kind = 0
     _finished = False
     _accepted = False
     _held = None
@@ -118,10 +122,19 @@ class Tap(io.IOBase):
             return -_EIO
 
     def release(self):
-        """The handshake is over: from now on mbedTLS talks to the stream's own methods."""
-        self.readinto = self.stream.readinto
+        """The handshake is over: from now on mbedTLS talks to the stream's own methods, or nearly so."""
+        self.readinto = self._read_open
         self.write = self.stream.write
         self.reader = None
+
+    def _read_open(self, buf):
+        # mbedTLS answers the end of the stream as it answers close_notify: with no bytes, and no error.
+        count = self.stream.readinto(buf)
+        if count == 0:
+            self.truncated = self._kind != _ALERT_RECORD
+        elif len(buf) == _RECORD_HEADER and count:
+            self._kind = buf[0]
+        return count
 
     def _read(self, buf):
         if self._finished:
