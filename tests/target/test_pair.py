@@ -9,7 +9,8 @@ from plugins.pki import make
 
 JOIN = """
 from certstore.errors import SecureSocketError
-from securesocket.pair import MAX_BUFFERED, SecurePair
+from securesocket import SecurePair
+from securesocket.pair import MAX_BUFFERED
 from securesocket.server_context import ServerContext
 
 
