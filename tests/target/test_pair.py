@@ -202,7 +202,7 @@ tell([lengths, bad])
 """
 # Every byte: EVERY=1 (some minutes); `make test` takes a sample, other bytes in each build.
 EVERY = os.environ.get("EVERY") == "1"
-STRIDE = {"stock": 11, "stock32": 23, "stock-1.25": 37}
+STRIDE = {"stock": 23, "stock32": 41, "stock-1.25": 61}
 
 
 @pytest.mark.parametrize("kind", ["ec", "mutual"])
