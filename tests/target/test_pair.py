@@ -511,6 +511,63 @@ def test_closing_one_end_is_seen_at_the_other(drive, build, pki):
     }
 
 
+TRUNCATED = """
+def ended(forge, side=0):
+    # An open connection whose bytes end as `forge(record)` says, pieces of a last record; what its reader is told.
+    both = Joined().run()
+    a, b = (both.client, both.server) if side == 0 else (both.server, both.client)
+    told = []
+    while True:
+        a.cleartext.write(b"last words")
+        record = a.encrypted.read()
+        pieces = forge(record)
+        if pieces is not None:
+            break
+        b.encrypted.write(record)
+        b.cleartext.read(10)
+    for piece in pieces:
+        b.encrypted.write(piece)
+        try:
+            told.append((b.cleartext.read(10) or b"").decode())
+        except OSError:
+            told.append("error")
+    b.encrypted.end()
+    try:
+        b.cleartext.read(10)
+    except OSError:
+        told.append("error")
+    told.append(b.cleartext.truncated)
+    both.close()
+    return told
+
+ALERT = bytes((21, 3, 3, 0, 26))
+tell([[
+    ended(lambda record: [record], side),
+    ended(lambda record: [record[:-1]], side),
+    ended(lambda record: [record, b"\\x15"], side),
+    ended(lambda record: [record, ALERT], side),
+    ended(lambda record: [record, ALERT, bytes(25)], side),
+    ended(lambda record: [record, ALERT + bytes(26)], side),
+    # What mbedTLS asks for last is as long as a header, and begins as one of an alert.
+    ended(lambda record: [record[:-5], record[-5:]] if record[-5] == 21 else None, side),
+] for side in (0, 1)])
+"""
+
+
+def test_an_end_that_somebody_made_is_no_clean_one(drive, build, pki):
+    """A forged header of an alert is none: only a whole one that mbedTLS has taken ends a connection."""
+    for rows in joined(drive, TRUNCATED, build, *plain(pki)):
+        assert rows == [
+            ["last words", True],
+            ["", True],
+            ["last words", "", True],
+            ["last words", "", True],
+            ["last words", "", "", True],
+            ["last words", "error", "error", False],
+            ["", "last words", True],
+        ]
+
+
 ASYNC = """
 async def pump(one, other, size):
     # What `one` wants to send goes to `other`, until it ends.

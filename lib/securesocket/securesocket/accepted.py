@@ -64,13 +64,6 @@ class AcceptedStream(SecureStream):
             ", for " + self.server_name if self.server_name else "",
         )
 
-    def _poll(self, events):
-        if self._session is None and self._ssl is None and self._error is None:
-            # The ClientHello is still to come.
-            found = self._poll_inner(_POLLIN, 0)
-            return events | found if found else 0
-        return SecureStream._poll(self, events)
-
     def _begin(self, stream, waits):
         """Leaves it to _step to read the ClientHello and to shake hands."""
         self._inner = stream
