@@ -11,6 +11,7 @@ package(
         "accepted.py",
         "client_hello.py",
         "engine/serving.py",
+        "pair.py",
         "server.py",
         "server_aio.py",
         "server_budget.py",

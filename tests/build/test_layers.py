@@ -42,7 +42,7 @@ LAYERS = (
     {"securesocket.engine.serving", "securesocket.server_budget", "securesocket.server_verdict"},
     {"securesocket.accepted"},
     {"securesocket.server_context"},
-    {"securesocket.server"},
+    {"securesocket.pair", "securesocket.server"},
     {"securesocket.server_aio"},
     {"securesocket"},
 )

@@ -14,7 +14,8 @@ clock clock set_clock ClockError
 guide explain help
 server server SecureServerSocket
 server_aio server start_server
-server_context server ServerContext"""
+server_context server ServerContext
+pair server SecurePair"""
 
 
 def __getattr__(name):

@@ -20,7 +20,6 @@ _EINVAL = const(22)
 _POLLIN = const(1)
 _POLLOUT = const(4)
 
-_RECORD_HEADER = const(5)
 _ALERT_RECORD = const(21)
 _CHANGE_CIPHER_SPEC = const(20)
 _PLAIN_ALERT = const(7)
@@ -67,6 +66,8 @@ class Tap(io.IOBase):
     truncated = False
     alert_sent = -1
     _kind = 0
+    _in_header = False
+    _left = 0
     _finished = False
     _accepted = False
     _held = None
@@ -128,12 +129,18 @@ class Tap(io.IOBase):
         self.reader = None
 
     def _read_open(self, buf):
-        # mbedTLS answers the end of the stream as it answers close_notify: with no bytes, and no error.
+        # mbedTLS answers the end of the stream as it answers close_notify: with no bytes, and no error. It
+        # asks for headers and payloads in turn, each until it is whole; a header alone says nothing, anybody
+        # can send one.
         count = self.stream.readinto(buf)
         if count == 0:
-            self.truncated = self._kind != _ALERT_RECORD
-        elif len(buf) == _RECORD_HEADER and count:
-            self._kind = buf[0]
+            self.truncated = self._kind != _ALERT_RECORD or self._in_header or self._left != 0
+        elif count:
+            if self._left == 0:
+                self._in_header = not self._in_header
+                if self._in_header:
+                    self._kind = buf[0]
+            self._left = len(buf) - count
         return count
 
     def _read(self, buf):
