@@ -5,6 +5,7 @@
 #   MBEDTLS_DIR=…       with this mbedTLS, where the checkout has none
 #   BOARD=…             make firmware: the board, as `make firmware` lists them
 #   IDF_PATH=…          ESP-IDF, for firmware of an ESP32
+#   NAME=…              make example, make campaign: which one
 #   TARGET=emulator     make test: tests/target on an emulated Pico
 #   PORT=…              make emulate: where its REPL listens
 #   SECURESOCKET_CACHE=…  keep downloads here; by default in ~/.cache/securesocket
@@ -53,16 +54,23 @@ HELPERS := $(wildcard tools/build/*.py)
 BOARD_FILES := $(call tree,boards)
 # The image that the emulator boots.
 PICO_SECURE := build/firmware/PICO_SECURE/firmware.uf2
+# What `make example` has: the scripts that say so in their first line.
+EXAMPLES = $(basename $(notdir $(shell grep -l '^"""`make example NAME=' examples/*.py)))
 CHECKOUT := build/checkout-$(firstword $(shell echo '$(MICROPYTHON_DIR) $(MBEDTLS_DIR)' | cksum))
 
 ##@ Use
-.PHONY: help demo test lint bench calibrate store build mip firmware known-board emulate campaign clean distclean FORCE
+.PHONY: help demo example test lint bench calibrate store build mip firmware known-board emulate campaign clean distclean FORCE
 help:  ## this list
 	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
 
 demo: build store  ## a verified HTTPS page on MicroPython, then each failure a user meets
 	@$(PYTHON) examples/demo.py
+
+example: build store  ## servers and clients on MicroPython that run to the end by themselves: make example NAME=…
+	@test -n "$(NAME)" && grep -qs '^"""`make example NAME=$(NAME)`' "examples/$(NAME).py" || { \
+		echo "make example NAME=…: there are: $(EXAMPLES)"; exit $(if $(NAME),1,0); }
+	@$(if $(NAME),$(PYTHON) examples/$(NAME).py)
 
 emulate: .venv/made $(PICO_SECURE)  ## an emulated Pico with a REPL here and on a socket, networked through PPP
 	@PYTHONPATH=tools $(PYTHON) -m emulator $(if $(PORT),--port $(PORT))

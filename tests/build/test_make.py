@@ -13,8 +13,8 @@ import common
 from plugins.interpreters import BUILDS, ROOT
 
 TARGETS = (
-    "help", "demo", "emulate", "test", "lint", "bench", "calibrate", "campaign", "firmware", "store", "mip",
-    "build", "clean", "distclean",
+    "help", "demo", "example", "emulate", "test", "lint", "bench", "calibrate", "campaign", "firmware",
+    "store", "mip", "build", "clean", "distclean",
 )  # fmt: skip
 
 
