@@ -102,6 +102,22 @@ def test_more_silent_clients_than_handshakes_are_displaced(serve, client, front)
     assert {tuple(event[:2]) for event in told["events"]} == {("HandshakeError", "displaced")}
 
 
+@pytest.mark.parametrize("front", FRONTS)
+def test_clienthellos_that_are_not_whole_are_bounded_together(serve, client, front):
+    """Eight announce one of 16 KB, and send 10 KB of it."""
+    server = serve(front)
+    with silent(server.port, 8) as clients:
+        for raw in clients:
+            raw.sendall(bytes((22, 3, 1, 0x40, 0, 1, 0, 0x3F, 0xFC)) + bytes(10_000))
+        assert talk(server.port, client) == b"hello\n"
+        assert talk(server.port, client, b"stop\n") == b"stop\n"
+        told = server.result()
+    displaced = [event for event in told["events"] if event[1] == "displaced"]
+    # Three of them stay within 32 KB.
+    assert len(displaced) == told["counters"]["displaced"] == 5, told
+    assert "bytes of a ClientHello" in displaced[0][2]
+
+
 # ---- by name
 
 

@@ -37,6 +37,8 @@ class AcceptedStream(SecureStream):
     _hostname = None
     _serving = None
     _hello = None
+    # What of it has come, where that is much.
+    _hello_bytes = 0
     # The stream would itself block in readinto.
     _waits_first = False
     # Whether it has been counted as one that waits for room.
@@ -104,6 +106,9 @@ class AcceptedStream(SecureStream):
             count = self._inner.readinto(buf)
             if count:
                 reader.receive(buf if count == len(buf) else memoryview(buf)[:count])
+                if count == _PIECE_BYTES and self._server is not None:
+                    self._hello_bytes = len(reader.data)
+                    self._server._hold(self)
             elif count == 0:
                 from .errors import HandshakeError
 

@@ -6,7 +6,7 @@ front (server_aio) gives each its own task; what is counted, bounded and refused
 
 import select
 import socket
-from time import ticks_add, ticks_diff, ticks_ms
+from time import sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 from certstore.compat import const
 from certstore.errors import SecureSocketError, part
@@ -18,12 +18,16 @@ from .server_budget import fits, refusal
 from .server_context import context
 
 _POLLIN = const(1)
+# EAGAIN, ECONNABORTED in the numbers of Linux and lwIP, and of ESP-IDF.
+_GONE_AGAIN = (11, 103, 113)
 # How often a connection that waits for room asks again.
 ROOM_MS = const(20)
 
 DEFAULT_HANDSHAKE_TIMEOUT_MS = const(10000)
 DEFAULT_MAX_HANDSHAKES = const(16)
 DEFAULT_BACKLOG = const(8)
+# What all ClientHellos that are not whole may hold together: that of the largest one, twice.
+_MAX_HELLOS_BYTES = const(32768)
 
 WHEN_FULL = ("wait", "refuse")
 
@@ -157,9 +161,7 @@ class SecureServerSocket:
             self._listen()
             for entry in self._poller.poll(self._wait_ms(give_up)):
                 if entry[0] is self._listener:
-                    stream = self._take_new()
-                    if stream is not None:
-                        self._poller.register(stream._inner, _POLLIN)
+                    self._begin_new()
                 else:
                     stream = self._of(entry[0])
                     if stream is not None and self._advance(stream):
@@ -172,6 +174,18 @@ class SecureServerSocket:
         raise SecureSocketError("closed")
 
     # Inside; server_aio has the other front.
+
+    def _begin_new(self):
+        try:
+            stream = self._take_new()
+        except OSError as error:
+            if isinstance(error, SecureSocketError):
+                raise  # on_failure's
+            # No socket left: it stays in the backlog, and the listener ready.
+            sleep_ms(ROOM_MS)
+            return
+        if stream is not None:
+            self._poller.register(stream._inner, _POLLIN)
 
     def _wait_ms(self, give_up):
         now = ticks_ms()
@@ -205,12 +219,14 @@ class SecureServerSocket:
                 self._poller.unregister(self._listener)
 
     def _take_new(self):
-        """Accepts one client; the AcceptedStream that begins, or None."""
+        """Accepts one client; the AcceptedStream that begins, or None. Raises OSError where there are no
+        sockets left."""
         try:
             inner, address = self._listener.accept()
-        except OSError:
-            # It has gone again, or there are no sockets left: the next one is taken when there is one.
-            return None
+        except OSError as error:
+            if error.errno in _GONE_AGAIN:
+                return None
+            raise
         inner.setblocking(False)
         is_full = self._is_full()
         if not is_full and len(self._pending) >= self.max_handshakes:
@@ -236,6 +252,19 @@ class SecureServerSocket:
 
                 self._end(stream, HandshakeError("displaced", found="%d handshakes" % len(self._pending)))
                 return
+
+    def _hold(self, stream):
+        """More of a ClientHello has come: beyond the bound for all of them the largest makes room. Raises
+        HandshakeError where that is the stream's own."""
+        hellos = [one for one in self._pending if one.stage == "hello"]
+        if sum([one._hello_bytes for one in hellos]) > _MAX_HELLOS_BYTES:
+            from .errors import HandshakeError
+
+            largest = max(hellos, key=_hello_bytes)
+            error = HandshakeError("displaced", found="%d bytes of a ClientHello" % largest._hello_bytes)
+            if largest is stream:
+                raise error
+            self._end(largest, error)
 
     def _end(self, stream, error):
         """Ends a handshake from outside."""
@@ -316,6 +345,10 @@ class SecureServerSocket:
         self._pending.remove(stream)
         if self._listener is not None:
             self._poller.unregister(stream._inner)
+
+
+def _hello_bytes(stream):
+    return stream._hello_bytes
 
 
 def _full(server):
