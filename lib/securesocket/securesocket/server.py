@@ -159,13 +159,17 @@ class SecureServerSocket:
                 if self._advance(stream):
                     return stream
             self._listen()
+            is_new = False
             for entry in self._poller.poll(self._wait_ms(give_up)):
                 if entry[0] is self._listener:
-                    self._begin_new()
+                    # Those that are here first: a new one may displace them.
+                    is_new = True
                 else:
                     stream = self._of(entry[0])
                     if stream is not None and self._advance(stream):
                         return stream
+            if is_new:
+                self._begin_new()
             self._expire()
             if give_up is not None and ticks_diff(give_up, ticks_ms()) <= 0:
                 from .errors import HandshakeTimeout
@@ -221,6 +225,10 @@ class SecureServerSocket:
     def _take_new(self):
         """Accepts one client; the AcceptedStream that begins, or None. Raises OSError where there are no
         sockets left."""
+        is_full = self._is_full()
+        if is_full and self.when_full == "wait":
+            # Since the listener was asked, others have begun.
+            return None
         try:
             inner, address = self._listener.accept()
         except OSError as error:
@@ -228,7 +236,6 @@ class SecureServerSocket:
                 return None
             raise
         inner.setblocking(False)
-        is_full = self._is_full()
         if not is_full and len(self._pending) >= self.max_handshakes:
             self._displace()
         try:
@@ -246,12 +253,16 @@ class SecureServerSocket:
         return stream
 
     def _displace(self):
-        for stream in self._pending:
-            if stream.stage == "hello":
-                from .errors import HandshakeError
+        """Ends the oldest that has not sent its ClientHello; rather one of which nothing waits to be read."""
+        mute = [one for one in self._pending if one.stage == "hello"]
+        for stream in mute:
+            if not stream._poll_inner(_POLLIN, 0):
+                break
+        else:
+            stream = mute[0]
+        from .errors import HandshakeError
 
-                self._end(stream, HandshakeError("displaced", found="%d handshakes" % len(self._pending)))
-                return
+        self._end(stream, HandshakeError("displaced", found="%d handshakes" % len(self._pending)))
 
     def _hold(self, stream):
         """More of a ClientHello has come: beyond the bound for all of them the largest makes room. Raises

@@ -189,8 +189,10 @@ class ServerSession(Session):
         pos = 0
         while pos < have:
             pos = reader.receive(buf, pos, have)
-            if reader.event == _NOT_TLS or reader.event == _OVERSIZE:
-                raise _unreadable(reader, reader.event)
+            if reader.event == _NOT_TLS:
+                raise _unreadable(reader, _NOT_TLS)
+            if reader.event == _OVERSIZE:
+                raise _too_large(reader.last)
         reader.message = None
         return have
 
@@ -220,3 +222,15 @@ class ServerSession(Session):
                 self._finished = True
         self.figures[_SENT] += count
         return count
+
+
+def _too_large(kind):
+    from ..errors import HandshakeError
+    from ..handshake import MAX_CERTIFICATE_MESSAGE
+    from ..messages import message_name
+
+    return HandshakeError(
+        "protocol",
+        found="a larger " + message_name(kind),
+        expected="at most %d bytes" % MAX_CERTIFICATE_MESSAGE,
+    )
