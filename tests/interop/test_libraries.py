@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from common import cache_dir
+from plugins.clients import identity
 from plugins.peers import PAGE, OpensslServer, Proxy, PythonServer, page
 from plugins.pki import DAY, NOW
 
@@ -203,6 +204,7 @@ def test_requests_read_a_page_of_openssl(drive, build, pki, servers, library):
 
 MICRODOT = """
 from microdot import Microdot
+from securesocket import ServerContext
 
 app = Microdot()
 
@@ -211,13 +213,15 @@ async def index(request):
     return "hello"
 
 async def main():
-    server = asyncio.create_task(app.start_server("127.0.0.1", PORT, ssl=SecureContext(trust=SECURE["trust"])))
+    context = ServerContext(identity=IDENTITY) if IDENTITY else SecureContext(trust=SECURE["trust"])
+    server = asyncio.create_task(app.start_server("127.0.0.1", PORT, ssl=context))
     await asyncio.sleep_ms(100)
-    reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+    ours = {"ssl": SecureContext(trust=SECURE["trust"]), "server_hostname": "localhost"} if IDENTITY else {}
+    reader, writer = await asyncio.open_connection("127.0.0.1", PORT, **ours)
     writer.write(b"GET / HTTP/1.0\\r\\n\\r\\n")
     try:
         await writer.drain()
-        data = await asyncio.wait_for_ms(reader.read(100), 2000)
+        data = await asyncio.wait_for_ms(reader.read(-1), 5000)
     except OSError:
         data = b""
     tell(data.decode())
@@ -227,16 +231,27 @@ asyncio.run(main())
 """
 
 
-def test_microdot_s_server_is_refused_not_served_in_the_clear(target, build, pki, servers, library):
-    """A server's side of TLS is not in this engine yet: asyncio prints why, and closes the connection."""
+def microdot(target, build, pki, library, identity):
     from plugins.peers import free_port
 
-    params = {"PORT": free_port(), "FOLDER": str(library("microdot")), "SECURE": {"trust": pki.root.der}}
-    run = target.run(
-        f"{target.driver}\n{SHIM}\n{MICRODOT}", build=build, params=params, heapsize="4M", timeout_s=20
-    )
+    params = {"PORT": free_port(), "FOLDER": str(library("microdot")), "SECURE": {"trust": pki.root.der},
+              "IDENTITY": identity}  # fmt: skip
+    script = f"{target.driver}\n{SHIM}\n{MICRODOT}"
+    return target.run(script, build=build, params=params, heapsize="4M", timeout_s=20)
+
+
+def test_microdot_serves_with_a_context_of_ours(target, build, pki, servers, library):
+    run = microdot(target, build, pki, library, identity(pki.ec))
+    assert run.result.startswith("HTTP/1.0 200 OK") and run.result.endswith("hello"), run
+
+
+def test_microdot_with_a_client_s_context_is_refused_not_served_in_the_clear(
+    target, build, pki, servers, library
+):
+    """asyncio prints why, and closes the connection."""
+    run = microdot(target, build, pki, library, None)
     assert run.result == "", run
-    assert "UnsupportedFeature" in run.stdout + run.stderr and "server_side" in run.stdout + run.stderr
+    assert "expected a ServerContext" in run.stdout + run.stderr
 
 
 def test_debian_s_source_has_no_libraries_of_micropython():

@@ -511,7 +511,7 @@ release = Tap.release
 
 def watched(self):
     release(self)
-    told.append([type(self.stream).__name__, self.readinto == self.stream.readinto, self.write == self.stream.write])
+    told.append([type(self.stream).__name__, self.readinto == self._read_open, self.write == self.stream.write])
 
 Tap.release = watched
 for trace in (None, False, lambda event: None):
@@ -520,7 +520,7 @@ tell(told)
 """
 
 
-def test_below_mbedtls_is_the_socket_itself(drive, build, pki, servers):
+def test_below_mbedtls_is_the_socket_itself_but_for_the_look_at_its_end(drive, build, pki, servers):
     params = {"PORT": servers.python(pki.ec), "TRUST": pki.root.der}
     off = ["socket", True, True]
     assert drive(INNER, build=build, params=params) == [off, off, ["_Between", True, True]]
