@@ -140,10 +140,10 @@ class Honest:
         assert self.ask(b"kept\n", patience_s) == b"kept\n"
         assert self.kept.recv(99) == b"still\n"
 
-    def level(self):
+    def level(self, times=3):
         """What the server tells of itself; of its heap the least in three times, for what the collector finds on
-        the C stack, and in frames of tasks that have ended, it keeps until the next one."""
-        told = [json.loads(self.ask(b"level\n")) for _ in range(3)]
+        the C stack it keeps."""
+        told = [json.loads(self.ask(b"level\n")) for _ in range(times)]
         return told[0] | {"heap": min(one["heap"] for one in told)}
 
     def stop(self):
@@ -205,9 +205,10 @@ def alert_of(answer):
     return found[-1][1][1] if found and found[-1][0] == ALERT and len(found[-1][1]) == 2 else None
 
 
-def same(before, after):
+def same(server, before, after):
     """Memory and files are what they were."""
-    assert after["heap"] - before["heap"] <= 512
+    # Under asyncio a frame may still hold the connection that has ended last.
+    assert after["heap"] - before["heap"] <= (4096 if server.front == "asyncio" else 512)
     assert after["files"] == before["files"]
 
 
@@ -231,7 +232,7 @@ def attacked(server, attacks, repeat=2):
         assert after["counters"]["handshakes"] == 0
         told.append((codes, answers, after))
     for _, _, after in told[2:]:
-        same(told[1][2], after)
+        same(server, told[1][2], after)
     codes, answers, _ = told[1]
     return codes, [alert_of(answer) if isinstance(answer, bytes) else None for answer in answers]
 
@@ -377,9 +378,18 @@ LATER = (
 def test_what_no_client_may_send_later(honest, build, front):
     server = honest(front, build)
     seen = {}
-    for what, attack in LATER:
-        codes, _ = attacked(server, [attack], repeat=1)
-        (seen[what],) = codes
+    told = []
+    for _ in range(3):
+        for what, attack in LATER:
+            before = server.level(1)["counts"]
+            attack(server.port)
+            server.still_serves()
+            after = server.level(1)["counts"]
+            (seen[what],) = [code for code, count in after.items() if count != before.get(code)]
+        told.append(server.level())
+        assert told[-1]["counters"]["failed"] == len(LATER) * len(told)
+        assert told[-1]["counters"]["handshakes"] == 0
+    same(server, *told[-2:])
     assert set(seen.values()) <= {
         "peer-closed",
         "connection-lost",
@@ -448,10 +458,10 @@ LARGE = b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03" + bytes(16373)
     [
         (hellos.hello("grease"), 0),
         (LARGE, 0),
-        (LARGE, 16000),
+        (LARGE, 3000),
         (hellos.hello("openssl12") + KEY_EXCHANGE, 232),
     ],
-    ids=["hello", "large", "nearly", "later"],
+    ids=["hello", "large", "much", "later"],
 )
 def test_slow_loris(honest, build, front, data, first):
     """Each byte comes in time; all together they do not."""
@@ -480,7 +490,7 @@ def test_a_hundred_that_say_nothing(honest, build, front):
         told.append(server.level())
     assert told[-1]["counts"].keys() <= {"displaced", "peer-closed"}
     assert sum(told[-1]["counts"].values()) == 300 and told[-1]["counters"]["displaced"] >= 3 * 84
-    same(*told[-2:])
+    same(server, *told[-2:])
     server.stop()
 
 
@@ -499,7 +509,7 @@ def test_a_hundred_that_stop_after_their_hello(honest, build, front):
         told.append(server.level())
     assert told[-1]["counts"].keys() <= {"timeout", "peer-closed", "connection-lost"}, told
     assert sum(told[-1]["counts"].values()) == 300 and told[-1]["counts"]["timeout"] >= 3 * 80
-    same(*told[-2:])
+    same(server, *told[-2:])
     server.stop()
 
 
@@ -538,10 +548,10 @@ PROGRAMS = (
 def test_programs_that_ask_for_what_is_not_there(honest, build, front):
     server = honest(front, build)
     for what, attack, expected, said in PROGRAMS:
-        before = server.level()
+        before = server.level(1)
         answer = attack(server.port)
         server.still_serves()
-        after = server.level()
+        after = server.level(1)
         codes = {code for code, count in after["counts"].items() if count != before["counts"].get(code)}
         assert len(codes) == 1 and codes <= expected, (what, codes, after["last"], answer)
         assert said in answer, (what, answer)
