@@ -5,6 +5,7 @@ import contextlib
 import json
 import random
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -114,9 +115,9 @@ print("RESULT", json.dumps(None))
 class Honest:
     """A server under attack, and its honest clients: one that has been there before and stays, and new ones."""
 
-    def __init__(self, target, build, front, chain, how, **options):
+    def __init__(self, target, build, front, chain, how, heapsize="4M", **options):
         params = {"FRONT": front, "IDENTITY": identity(chain), "OPTIONS": options}
-        self.server = Served(target, LINES, build, **params)
+        self.server = Served(target, LINES, build, heapsize, **params)
         self.port = self.server.port
         self.how = how
         self.front = front
@@ -140,10 +141,10 @@ class Honest:
         assert self.ask(b"kept\n", patience_s) == b"kept\n"
         assert self.kept.recv(99) == b"still\n"
 
-    def level(self):
+    def level(self, times=3):
         """What the server tells of itself; of its heap the least in three times, for what the collector finds on
-        the C stack, and in frames of tasks that have ended, it keeps until the next one."""
-        told = [json.loads(self.ask(b"level\n")) for _ in range(3)]
+        the C stack it keeps."""
+        told = [json.loads(self.ask(b"level\n")) for _ in range(times)]
         return told[0] | {"heap": min(one["heap"] for one in told)}
 
     def stop(self):
@@ -205,10 +206,13 @@ def alert_of(answer):
     return found[-1][1][1] if found and found[-1][0] == ALERT and len(found[-1][1]) == 2 else None
 
 
-def same(before, after):
-    """Memory and files are what they were."""
-    assert after["heap"] - before["heap"] <= 512
-    assert after["files"] == before["files"]
+def same(server, *told):
+    """Memory and files are what they were: at the least behind the first two of these rounds, for what a frame or the
+    C stack still points to is not always the same."""
+    grown = min(one["heap"] for one in told[2:] or told[1:]) - told[0]["heap"]
+    # Under asyncio a frame may hold the connection that has ended last.
+    assert grown <= (4096 if server.front == "asyncio" else 512), [one["heap"] for one in told]
+    assert len({one["files"] for one in told}) == 1
 
 
 def attacked(server, attacks, repeat=2):
@@ -230,8 +234,8 @@ def attacked(server, attacks, repeat=2):
         assert sum(codes.values()) == sum(ended.values()) == (len(attacks) if rounds else 1)
         assert after["counters"]["handshakes"] == 0
         told.append((codes, answers, after))
-    for _, _, after in told[2:]:
-        same(told[1][2], after)
+    if repeat > 1:
+        same(server, *[after for _, _, after in told[1:]])
     codes, answers, _ = told[1]
     return codes, [alert_of(answer) if isinstance(answer, bytes) else None for answer in answers]
 
@@ -295,6 +299,50 @@ def test_hello_with_any_byte_changed(honest, build, front):
     server = honest(front, build)
     codes, _ = attacked(server, [sends(one) for one in changed], repeat=1)
     assert codes.keys() <= {"not-tls", "protocol", "peer-closed", "parameters", "engine"}, codes
+    server.stop()
+
+
+def fragmented(server, size):
+    """A TLS 1.2 client whose ClientHello is in records of `size` bytes: the line that it gets, or None."""
+    how = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    how.check_hostname, how.verify_mode = False, ssl.CERT_NONE
+    how.maximum_version = ssl.TLSVersion.TLSv1_2
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = how.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with raw(server.port) as connection:
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        hello = outgoing.read()[5:]
+        for at in range(0, len(hello), size):
+            connection.sendall(record(HANDSHAKE, hello[at : at + size], 0x0301))
+        steps = [client.do_handshake, lambda: client.write(b"hello\n"), lambda: client.read(9)]
+        while True:
+            try:
+                answer = steps[0]()
+                steps.pop(0)
+                if not steps:
+                    return answer
+            except ssl.SSLWantReadError:
+                connection.sendall(outgoing.read())
+                piece = connection.recv(4096)
+                if not piece:
+                    return None
+                incoming.write(piece)
+            except ssl.SSLError:
+                return None
+            connection.sendall(outgoing.read())
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_hello_over_several_records(honest, build, front):
+    """mbedTLS wants the 4 bytes of a message's header together, as in the other direction."""
+    server = honest(front, build)
+    for size in (4, 5, 50, 150, 200):
+        assert fragmented(server, size) == b"hello\n", size
+    for size in (1, 3):
+        assert fragmented(server, size) is None
+        server.still_serves()
+    assert server.level(1)["counts"] == {"protocol": 2}
     server.stop()
 
 
@@ -377,9 +425,19 @@ LATER = (
 def test_what_no_client_may_send_later(honest, build, front):
     server = honest(front, build)
     seen = {}
-    for what, attack in LATER:
-        codes, _ = attacked(server, [attack], repeat=1)
-        (seen[what],) = codes
+    told = []
+    for _ in range(3 if build == "stock" else 1):
+        for what, attack in LATER:
+            before = server.level(1)["counts"]
+            attack(server.port)
+            server.still_serves()
+            after = server.level(1)["counts"]
+            (seen[what],) = [code for code, count in after.items() if count != before.get(code)]
+        told.append(server.level())
+        assert told[-1]["counters"]["failed"] == len(LATER) * len(told)
+        assert told[-1]["counters"]["handshakes"] == 0
+    if build == "stock":
+        same(server, *told)
     assert set(seen.values()) <= {
         "peer-closed",
         "connection-lost",
@@ -448,10 +506,10 @@ LARGE = b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03" + bytes(16373)
     [
         (hellos.hello("grease"), 0),
         (LARGE, 0),
-        (LARGE, 16000),
+        (LARGE, 3000),
         (hellos.hello("openssl12") + KEY_EXCHANGE, 232),
     ],
-    ids=["hello", "large", "nearly", "later"],
+    ids=["hello", "large", "much", "later"],
 )
 def test_slow_loris(honest, build, front, data, first):
     """Each byte comes in time; all together they do not."""
@@ -473,14 +531,14 @@ def test_slow_loris(honest, build, front, data, first):
 def test_a_hundred_that_say_nothing(honest, build, front):
     server = honest(front, build, backlog=128)
     told = []
-    for _ in range(3):
+    for _ in range(4):
         with silent(server.port, 100):
             server.still_serves()
         server.still_serves()
         told.append(server.level())
     assert told[-1]["counts"].keys() <= {"displaced", "peer-closed"}
-    assert sum(told[-1]["counts"].values()) == 300 and told[-1]["counters"]["displaced"] >= 3 * 84
-    same(*told[-2:])
+    assert sum(told[-1]["counts"].values()) == 400 and told[-1]["counters"]["displaced"] >= 4 * 84
+    same(server, *told)
     server.stop()
 
 
@@ -499,7 +557,31 @@ def test_a_hundred_that_stop_after_their_hello(honest, build, front):
         told.append(server.level())
     assert told[-1]["counts"].keys() <= {"timeout", "peer-closed", "connection-lost"}, told
     assert sum(told[-1]["counts"].values()) == 300 and told[-1]["counts"]["timeout"] >= 3 * 80
-    same(*told[-2:])
+    same(server, *told)
+    server.stop()
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize(
+    "say", [b"", hellos.hello("openssl12"), LARGE[:10_000]], ids=["nothing", "hello", "large"]
+)
+def test_a_hundred_on_a_small_heap(honest, front, say):
+    """As a Pico has it. What does not fit waits or is refused, and is told as that; what is open stays."""
+    server = honest(front, "stock32", heapsize="192k", backlog=128, handshake_timeout_ms=400)
+    told = []
+    for _ in range(4):
+        with contextlib.ExitStack() as stack:
+            for _ in range(100):
+                with contextlib.suppress(OSError):
+                    stack.enter_context(raw(server.port)).sendall(say)
+            # One or two at a time.
+            server.still_serves(100 * 0.4 + PATIENCE_S)
+        server.still_serves()
+        told.append(server.level())
+    allowed = {"timeout", "displaced", "peer-closed", "connection-lost", "server-memory"}
+    assert told[-1]["counts"].keys() <= allowed, told
+    assert sum(told[-1]["counts"].values()) == 400
+    same(server, *told)
     server.stop()
 
 
@@ -538,10 +620,10 @@ PROGRAMS = (
 def test_programs_that_ask_for_what_is_not_there(honest, build, front):
     server = honest(front, build)
     for what, attack, expected, said in PROGRAMS:
-        before = server.level()
+        before = server.level(1)
         answer = attack(server.port)
         server.still_serves()
-        after = server.level()
+        after = server.level(1)
         codes = {code for code, count in after["counts"].items() if count != before["counts"].get(code)}
         assert len(codes) == 1 and codes <= expected, (what, codes, after["last"], answer)
         assert said in answer, (what, answer)
