@@ -528,6 +528,19 @@ def test_slow_loris(honest, build, front, data, first):
 
 
 @pytest.mark.parametrize("front", FRONTS)
+def test_slow_loris_with_large_clienthellos(honest, build, front):
+    """Ten bring 16,000 bytes at once: two of them have room together, the others are displaced."""
+    server = honest(front, build, handshake_timeout_ms=1000)
+    slow = [Dribble(server.port, LARGE, 16000) for _ in range(10)]
+    server.still_serves()
+    for one in slow:
+        one.join(PATIENCE_S)
+    told = server.level()
+    assert told["counts"] == {"displaced": 8, "timeout": 2} and told["counters"]["handshakes"] == 0
+    server.stop()
+
+
+@pytest.mark.parametrize("front", FRONTS)
 def test_a_hundred_that_say_nothing(honest, build, front):
     server = honest(front, build, backlog=128)
     told = []

@@ -17,6 +17,8 @@ _TCP_NODELAY = const(1)
 ROOM = const(0x1000)
 # A ClientHello has a few hundred bytes; what it announces is not taken from the heap before it comes.
 _PIECE_BYTES = const(512)
+# So much of one is not counted.
+_USUAL_BYTES = const(1024)
 
 
 class AcceptedStream(SecureStream):
@@ -106,7 +108,7 @@ class AcceptedStream(SecureStream):
             count = self._inner.readinto(buf)
             if count:
                 reader.receive(buf if count == len(buf) else memoryview(buf)[:count])
-                if count == _PIECE_BYTES and self._server is not None:
+                if len(reader.data) > _USUAL_BYTES and self._server is not None:
                     self._hello_bytes = len(reader.data)
                     self._server._hold(self)
             elif count == 0:
