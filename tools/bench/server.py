@@ -2,10 +2,10 @@
 
 server.py rate FOLDER PORT PORT ROUNDS EACH: prints READY, then serves EACH clients with securesocket on the
 first port, EACH with tls on the second, and so on. [[µs with securesocket, with tls], …], one pair a round.
-server.py echo FOLDER PORT [options]: an asyncio server that echoes lines; "heap" is answered with figures, "stop"
-ends it.
-server.py smallest SIDE FOLDER PORT START: prints GO when a client may come, at one size of free heap after the
-other; the smallest at which RUNS of RUNS pass. SIDE: ours, with budget=None; budget, as it is by default; bare.
+server.py echo FOLDER PORT [options as JSON]: READY, then an asyncio server that echoes lines; "heap" is
+answered with figures, "stop" ends it.
+server.py smallest SIDE FOLDER PORT START: GO whenever a client may come, at growing sizes of free heap; then
+the smallest at which RUNS of RUNS pass. SIDE: ours (budget=None), budget (as it is by default), bare.
 FOLDER: leaf.der, above.der, key.der; ca.der if clients have to show a certificate.
 """
 
