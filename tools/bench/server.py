@@ -2,8 +2,6 @@
 
 server.py rate FOLDER PORT PORT ROUNDS EACH: prints READY, then serves EACH clients with securesocket on the
 first port, EACH with tls on the second, and so on. [[µs with securesocket, with tls], …], one pair a round.
-server.py echo FOLDER PORT [options as JSON]: READY, then an asyncio server that echoes lines; "heap" is
-answered with figures, "stop" ends it.
 server.py smallest SIDE FOLDER PORT START: GO whenever a client may come, at growing sizes of free heap; then
 the smallest at which RUNS of RUNS pass. SIDE: ours (budget=None), budget (as it is by default), bare.
 FOLDER: leaf.der, above.der, key.der; ca.der if clients have to show a certificate.
@@ -151,47 +149,7 @@ def smallest(side, folder, port, start):
     return start
 
 
-def echo(folder, port, **options):
-    """The figures at its end."""
-    import asyncio
-
-    from securesocket import start_server
-
-    stop = asyncio.Event()
-
-    def figures():
-        gc.collect()
-        gc.collect()
-        names = ("connections", "accepted", "failed", "refused", "waited")
-        told = {name: getattr(server, name) for name in names}
-        return told | {"alloc": gc.mem_alloc(), "free": gc.mem_free()}
-
-    async def handler(reader, writer):
-        line = None
-        while line != b"stop\n":
-            line = await reader.readline()
-            if not line:
-                return
-            writer.write((json.dumps(figures()) + "\n").encode() if line == b"heap\n" else line)
-            await writer.drain()
-        stop.set()
-
-    async def main():
-        global server
-        server = await start_server(handler, HOST, port, identity(folder), backlog=BACKLOG, **options)
-        print("READY")
-        await stop.wait()
-        await asyncio.sleep_ms(50)
-        server.close()
-
-    asyncio.run(main())
-    return figures()
-
-
 if sys.argv[1] == "rate":
     print(json.dumps(rate(sys.argv[2], *map(int, sys.argv[3:7]))))
-elif sys.argv[1] == "echo":
-    words = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
-    print(json.dumps(echo(sys.argv[2], int(sys.argv[3]), **words)))
 elif sys.argv[1] == "smallest":
     print(json.dumps(smallest(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))))

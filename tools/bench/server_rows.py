@@ -18,13 +18,14 @@ from plugins.interpreters import command
 from plugins.peers import HOST, free_port, write
 
 SCRIPT = Path(__file__).resolve().parent / "server.py"
+ECHO_SCRIPT = SCRIPT.with_name("server_echo.py")
 BARE = "tls, the same loop"
 TIMEOUT_S = 5
 ROUNDS, EACH = 60, 5
 # What a server has on stock32 in the row that counts open connections, and how many are tried at most.
 HEAP_32, MOST_32 = "192k", 12
 HEAP_64, MOST_64 = "16M", 200
-ECHOES, ECHO_BYTES = 50, 800
+ECHOES, ECHO_BYTES = 50, 128
 WARM, CONNECTIONS = 100, 1000
 HEAP_SMALLEST, START_SMALLEST = "512k", 24_576
 
@@ -62,9 +63,9 @@ def connect(port, how):
 
 
 @contextlib.contextmanager
-def started(build, heapsize, *words):
+def started(build, heapsize, *words, script=SCRIPT):
     """The server's process."""
-    argv, env = command(build, SCRIPT, *map(str, words), heapsize=heapsize)
+    argv, env = command(build, script, *map(str, words), heapsize=heapsize)
     process = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -130,10 +131,10 @@ class Asked:
 
 
 @contextlib.contextmanager
-def echo_server(build, heapsize, home, **options):
+def echo_server(build, heapsize, home, *words):
     """(process, port)"""
     port = free_port()
-    with started(build, heapsize, "echo", home, port, json.dumps(options)) as process:
+    with started(build, heapsize, home, port, *words, script=ECHO_SCRIPT) as process:
         demand(process, "READY")
         yield process, port
 
