@@ -338,10 +338,11 @@ def _identity(context, number, chain):
     return held + max(0, len(key) * _SIGNING_FACTOR_HALVES // 2 - verifying)
 
 
-def carries(number, chain, reserve, identity=0):
+def carries(number, chain, reserve, identity=0, row=None):
     """Whether the heap carries a session and its handshake now; number: of the key's kind, chain: bytes of
-    the peer's certificates (None: as usual), identity: bytes beyond that, in whatever pieces."""
-    row = table_row()
+    the peer's certificates (None: as usual), identity: bytes beyond that, in whatever pieces; row: other
+    pieces than a client's, as of table_row."""
+    row = row or table_row()
     needed = _total(row, number, chain)[1] + identity + reserve
     if heap() == C:
         there = free()

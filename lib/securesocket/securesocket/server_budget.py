@@ -1,13 +1,13 @@
 """Whether the heap carries one more client: asked by a server before it makes a session.
 
-With the pieces of a client's session and handshake (budget): the buffers are the same, and what signing takes
-with an elliptic curve is what verifying takes.
+With the pieces of a client's session and handshake (budget), as far as they are the same: the buffers, and
+what an elliptic curve takes, for signing as for verifying. Context and anchors are there already.
 """
 
 from certstore.certificate import Certificate
 from certstore.compat import const
 
-from .budget import carries, free, kind_of
+from .budget import carries, free, kind_of, table_row
 
 # What a handshake that has begun may still take while it waits for its client: key share, digests, its path.
 _BEGUN_BYTES = const(2048)
@@ -15,20 +15,29 @@ _BEGUN_BYTES = const(2048)
 # than verifying.
 _SMALLEST_RSA_KEY_BYTES = const(600)
 _SIGNING_FACTOR = const(4)
+# In heap_table's rows the first piece of a session is its tls.SSLContext, which all connections here share.
+_CONTEXT_PIECE = const(3)
+# In budget's kinds: what a client's certificate is reckoned with at least, whatever its CA has.
+_RSA_2048 = const(1)
 
 
-def needs(chain, key):
-    """What fits() asks of an identity: the number of budget's kind for its largest key, and the bytes that
-    signing takes beyond verifying."""
+def needs(chain, key, of_clients):
+    """What fits() asks of an identity: the number of budget's kind for the largest key in a handshake, the
+    bytes that signing takes beyond verifying, and the pieces of a connection, as of budget.table_row.
+    of_clients: whether they have to show a certificate."""
     kind = max([kind_of(len(Certificate(der).public_key_info)) for der in chain])
-    return kind, len(key) * _SIGNING_FACTOR if len(key) >= _SMALLEST_RSA_KEY_BYTES else 0
+    if of_clients:
+        kind = max(kind, _RSA_2048)
+    names, session, kinds, block = table_row()
+    row = (names, session[_CONTEXT_PIECE:], {kind: (b"",) + kinds[kind][1:]}, block)
+    return kind, len(key) * _SIGNING_FACTOR if len(key) >= _SMALLEST_RSA_KEY_BYTES else 0, row
 
 
 def fits(context, serving, begun):
     """Whether one more session fits, and its handshake, beside `begun` others."""
-    kind, signing = serving.needs
+    kind, signing, row = serving.needs
     chain = 0 if serving.trust is None else None
-    return carries(kind, chain, context.reserve, signing + begun * _BEGUN_BYTES)
+    return carries(kind, chain, context.reserve, signing + begun * _BEGUN_BYTES, row)
 
 
 def refusal(connections=0):

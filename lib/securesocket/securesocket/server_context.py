@@ -90,7 +90,7 @@ class ServerContext(SecureContext):
                 from .verdict import clock_not_set
 
                 raise clock_not_set(floor)
-        return Serving(self, identity, trust, needs(*identity))
+        return Serving(self, identity, trust, needs(*identity, trust is not None))
 
     def add_context(self, hostname, identity, trust=None):
         """Present `identity` to clients that ask for `hostname` (server_name, RFC 6066 3); "*.example.com"

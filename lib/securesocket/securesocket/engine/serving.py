@@ -15,7 +15,6 @@ from .tap import Tap, _unreadable
 _SESSION_HEAP_BYTES = const(40960)
 _GAP_BYTES = const(8192)
 _GAP_FROM_BYTES = const(65536)
-_GAP_ROOM_BYTES = const(32768)
 
 _POLLIN = const(1)
 _POLLOUT = const(4)
@@ -100,8 +99,11 @@ class ServerSession(Session):
     _writing = 0
 
     def __init__(self, stream, owner, serving, hello):
-        free = make_room(_SESSION_HEAP_BYTES)
-        roomy = free >= _GAP_FROM_BYTES and has_room(_GAP_ROOM_BYTES)
+        # What is free is counted only where that may be little, or somebody looks: counting walks the whole
+        # heap, which takes a large one as long as a tenth of a handshake.
+        roomy = has_room(_GAP_FROM_BYTES)
+        counted = not roomy or owner._tracer is not None
+        free = make_room(_SESSION_HEAP_BYTES) if counted else 0
         gap = hold_room(_GAP_BYTES if roomy else 0)
         Tap.__init__(self, stream)
         self.owner = owner
@@ -128,7 +130,8 @@ class ServerSession(Session):
             self.want = 0
         count = self.ssl.readinto(_ONE)
         if self.over:
-            self.figures[_HEAP_AFTER] = make_room(0)
+            if self.figures[_HEAP_BEFORE]:
+                self.figures[_HEAP_AFTER] = make_room(0)
             self.release()
             self.context = self.serving.session = None
             return 0
