@@ -103,6 +103,8 @@ VALUES = (
         ((b"\x30\x03\2\1\1", b"no key"), ("FormatError", "key"), "not a private key"),
     ]),
     ("alpn", [None], [("mqtt", UNSUPPORTED, "alpn"), (["h2", "http/1.1"], UNSUPPORTED, "native engine")]),
+    ("tickets", [None], [(True, UNSUPPORTED, "tickets")]),
+    ("connection_id", [None], [(b"\x01", UNSUPPORTED, "connection_id")]),
     ("max_fragment_length", [None], [(4096, UNSUPPORTED, "max_fragment_length"), (512, UNSUPPORTED, "firmware")]),
     ("psk", [None], [((b"me", b"key"), UNSUPPORTED, "psk")]),
     ("now", [None], [(0, UNSUPPORTED, "now")]),

@@ -22,13 +22,15 @@ OPTIONS = (
     "alpn",
     "max_fragment_length",
     "psk",
+    "tickets",
+    "connection_id",
     "now",
     "trace",
     "budget",
     "reserve",
 )
 # Those that need a feature of the engine, of the same name.
-FEATURES = ("alpn", "max_fragment_length", "psk", "now")
+FEATURES = ("alpn", "max_fragment_length", "psk", "tickets", "connection_id", "now")
 
 
 class SecureContext:

@@ -267,6 +267,8 @@ TAKES = (
     ("alpn", "protocol names (RFC 7301)"),
     ("max_fragment_length", "512, 1024, 2048 or 4096 (RFC 6066 4)"),
     ("psk", "(identity, key) (RFC 4279)"),
+    ("tickets", "True to resume sessions by tickets (RFC 5077)"),
+    ("connection_id", "bytes that name a DTLS connection, wherever its datagrams come from (RFC 9146)"),
     ("now", "callable() -> seconds since 1970"),
     ("trace", "True to print each message, alert and event; callable(event) to get them as tuples"),
     (

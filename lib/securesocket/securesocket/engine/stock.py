@@ -65,9 +65,14 @@ _REFUSED = const(1)  # any number that is not 0 makes mbedTLS stop
 
 def version():
     """(major, minor, patch) of mbedTLS; (0, 0, 0) where the firmware does not tell."""
-    text = getattr(tls, "MBEDTLS_VERSION", "")
-    digits = [part for part in text.split(" ")[-1].split(".") if part.isdigit()]
-    return tuple(int(part) for part in digits) if len(digits) == 3 else (0, 0, 0)
+    # MBEDTLS_VERSION_STRING_FULL: "Mbed TLS 3.6.6"
+    text = getattr(tls, "MBEDTLS_VERSION", "0.0.0")
+    return tuple([int(part) for part in text.split(" ")[-1].split(".")])
+
+
+def hold_gap(free):
+    """What holds the gap below the buffers of a session that is about to be made, with so many bytes free."""
+    return hold_room(_GAP_BYTES if free >= _GAP_FROM_BYTES and has_room(_GAP_ROOM_BYTES) else 0)
 
 
 def cipher_names():
@@ -104,8 +109,7 @@ class Session(Tap):
     def __init__(self, stream, owner, accepted_leaf=None):
         # Where there is little room, the large buffers settle on a heap without garbage.
         free = make_room(_SESSION_HEAP_BYTES)
-        roomy = free >= _GAP_FROM_BYTES and has_room(_GAP_ROOM_BYTES)
-        gap = hold_room(_GAP_BYTES if roomy else 0)
+        gap = hold_gap(free)
         super().__init__(stream)
         self.owner = owner
         self.figures[_HEAP_BEFORE] = free
