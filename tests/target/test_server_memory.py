@@ -145,6 +145,15 @@ def test_every_size_of_heap(target, pki, kind, when_full):
     served = {size: one and sum(client.served for client in one[0]) for size, one in found.items()}
     print(kind, when_full, served)
     for size, one in found.items():
-        if one is None: continue
+        if one is None:
+            continue
         clients, events, lost, counters, stopped = one
-        print(size, served[size], [c.wrong for c in clients if c.wrong], set(map(tuple, events)), lost, counters, stopped)
+        print(
+            size,
+            served[size],
+            [c.wrong for c in clients if c.wrong],
+            set(map(tuple, events)),
+            lost,
+            counters,
+            stopped,
+        )

@@ -106,3 +106,27 @@ def test_rest_of_the_same_bytes(target, build, pki, rule):
     params = {"IDENTITY": identity, "TRUST": pki.root.der, "RULE": rule}
     done = target.run(REST, build=build, params=params, heapsize="4M")
     assert done.stdout == f"{rule == 'same'}\n", done
+
+
+CRASH = """
+import io, select, socket
+
+class NoDescriptor(io.IOBase):
+    def ioctl(self, request, arg):
+        return 0 if request == 3 else -22
+
+poller = select.poll()
+poller.register(NoDescriptor(), 1)
+kept = []
+for _ in range(40):
+    kept.append((socket.socket(), bytearray(64)))
+    poller.register(kept[-1][0], 1)
+    poller.poll(0)
+print("as it should be")
+"""
+
+
+def test_poll_of_the_unix_port_crashes(target, build):
+    """The limit. Where it passes one day, securesocket.aio needs no way around it."""
+    done = target.run(CRASH, build=build)
+    assert done.returncode == -11 and done.stdout == "", done
