@@ -216,34 +216,53 @@ class DtlsConnection:
             raise DatagramError("datagram-size", found="%d bytes" % size, expected="1 to %d" % room)
 
     def _one(self, read, what, timeout_ms):
-        """One datagram by `read`, or what stands for the end; waits for it."""
+        """One datagram by `read`, or 0 for the end; waits for it."""
+        if timeout_ms:
+            started = ticks_ms()
+        left = timeout_ms
+        while True:
+            self._await(left)
+            found = self._once(read, what)
+            if found is not None:
+                return found
+            if timeout_ms is not None and not self._link.has_more():
+                left = timeout_ms and timeout_ms - ticks_diff(ticks_ms(), started)
+                if left <= 0:
+                    raise DatagramError("receive-timeout", found="nothing after %d ms" % timeout_ms)
+
+    def _once(self, read, what):
+        """What one record gives: a datagram, 0 for the end, or None."""
         if self._error is not None:
             raise self._error
         if self.closed_by_peer:
             return 0
         link = self._link
-        started = ticks_ms() if timeout_ms else 0
-        left = timeout_ms
-        while True:
-            self._await(left)
-            link.permit = True
-            try:
-                found = read(what)
-            except OSError as error:
-                raise self._broken(error)
-            if found:
-                if not link.heard:
-                    self._heard()
-                return found
-            if found is not None and link.kind == _ALERT:
-                self._room = 0
-                self.closed_by_peer = True
-                return 0
-            # Nothing that could be verified, or an empty record.
-            if timeout_ms is not None and not link.has_more():
-                left = timeout_ms - ticks_diff(ticks_ms(), started) if timeout_ms else 0
-                if left <= 0:
-                    raise DatagramError("receive-timeout", found="nothing after %d ms" % timeout_ms)
+        link.permit = True
+        try:
+            found = read(what)
+        except OSError as error:
+            raise self._broken(error)
+        if found:
+            if not link.heard:
+                self._heard()
+            return found
+        if found is not None and link.kind == _ALERT:
+            self._room = 0
+            self.closed_by_peer = True
+            return 0
+        # Nothing that could be verified, or an empty record.
+
+    def _recv_now(self, size):
+        """recv without waiting; None where there is nothing."""
+        found = self._once(self._recv, size)
+        if not found:
+            return None if found is None else b""
+        if len(found) == size:
+            self._whole(size)
+        return found
+
+    def _await(self, left_ms):
+        """Waits so long, at most, for something to read, or leaves it to the read that follows."""
 
     def _heard(self):
         self._link.heard = True

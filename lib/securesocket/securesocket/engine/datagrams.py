@@ -93,7 +93,7 @@ class Link(Session):
         while count is None and self._held is not None:
             count = self.ssl.send(_PROOF)
         if self.over and self.error is None:
-            self.accept()
+            self._verified()
             return True
         if count is not None or self.error is not None:
             raise self.explain(None)
@@ -197,6 +197,9 @@ class Link(Session):
             self._put(datagram)
         return len(buf)
 
+    def _verified(self):
+        """Called when the handshake is over; may raise."""
+
     def _leaves(self, buf):
         """Called before handshake records leave, until the handshake is over; may raise."""
 
@@ -283,6 +286,9 @@ class ClientSession(Link):
         reader.message = None
         self.verifies_next()
         return deliver
+
+    def _verified(self):
+        self.accept()
 
     def _leaves(self, buf):
         # The first message after the server's flight: mbedTLS has verified the certificate. A ClientHello may
