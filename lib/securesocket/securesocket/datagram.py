@@ -79,6 +79,10 @@ def readable(address):
     return socket.inet_ntop(family, host), port
 
 
+def _truncated(size):
+    return DatagramError("datagram-truncated", found="more than %d bytes" % size)
+
+
 class DtlsConnection:
     """A DTLS connection with one peer, verified before its first datagram is handed out.
 
@@ -171,19 +175,11 @@ class DtlsConnection:
     def recv(self, size=_RECEIVE_BYTES, timeout_ms=None):
         """One datagram; b"" once the peer has closed. Raises DatagramError: "receive-timeout" (None waits for
         ever), "datagram-truncated" for one of more than `size` bytes, which is then gone."""
-        data = self._one(self._recv, size, timeout_ms)
-        if not data:
-            return b""
-        if len(data) == size:
-            self._whole(size)
-        return data
+        return self._one(None, size, timeout_ms)
 
     def recv_into(self, buf, timeout_ms=None):
         """As recv, into a buffer; returns how many bytes; 0 once the peer has closed."""
-        size = self._one(self._readinto, buf, timeout_ms)
-        if size == len(buf):
-            self._whole(size)
-        return size
+        return len(buf) and self._one(buf, 0, timeout_ms)
 
     async def receive(self, size=_RECEIVE_BYTES, timeout_ms=None):
         """recv under asyncio."""
@@ -215,14 +211,14 @@ class DtlsConnection:
         if not 0 < size <= room:
             raise DatagramError("datagram-size", found="%d bytes" % size, expected="1 to %d" % room)
 
-    def _one(self, read, what, timeout_ms):
-        """One datagram by `read`, or 0 for the end; waits for it."""
+    def _one(self, buf, size, timeout_ms):
+        """One datagram, or what stands for the end; waits for it."""
         if timeout_ms:
             started = ticks_ms()
         left = timeout_ms
         while True:
             self._await(left)
-            found = self._once(read, what)
+            found = self._once(buf, size)
             if found is not None:
                 return found
             if timeout_ms is not None and not self._link.has_more():
@@ -230,36 +226,36 @@ class DtlsConnection:
                 if left <= 0:
                     raise DatagramError("receive-timeout", found="nothing after %d ms" % timeout_ms)
 
-    def _once(self, read, what):
-        """What one record gives: a datagram, 0 for the end, or None."""
-        if self._error is not None:
+    def _once(self, buf, size):
+        """What one record gives, in `buf` or, where that is None, as bytes: a datagram, the end, or None."""
+        link = self._link
+        if link is None:
             raise self._error
         if self.closed_by_peer:
-            return 0
-        link = self._link
-        link.permit = True
+            return b"" if buf is None else 0
         try:
-            found = read(what)
+            have = link.fetch()
+            if not have:
+                return None
+            link.permit = True
+            # No payload is as long as its datagram.
+            found = self._recv(have) if buf is None else self._readinto(buf)
         except OSError as error:
             raise self._broken(error)
         if found:
             if not link.heard:
                 self._heard()
+            if buf is None:
+                if len(found) > size:
+                    raise _truncated(size)
+            elif found == len(buf) and link.drain():
+                raise _truncated(found)
             return found
         if found is not None and link.kind == _ALERT:
             self._room = 0
             self.closed_by_peer = True
-            return 0
+            return found
         # Nothing that could be verified, or an empty record.
-
-    def _recv_now(self, size):
-        """recv without waiting; None where there is nothing."""
-        found = self._once(self._recv, size)
-        if not found:
-            return None if found is None else b""
-        if len(found) == size:
-            self._whole(size)
-        return found
 
     def _await(self, left_ms):
         """Waits so long, at most, for something to read, or leaves it to the read that follows."""
@@ -267,10 +263,6 @@ class DtlsConnection:
     def _heard(self):
         self._link.heard = True
         self._room = self._link.room()
-
-    def _whole(self, size):
-        if self._link.drain():
-            raise DatagramError("datagram-truncated", found="more than %d bytes" % size)
 
     def _established(self, link):
         """The handshake is over: mbedTLS's methods take the place of those that raise."""

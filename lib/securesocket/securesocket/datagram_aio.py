@@ -61,7 +61,7 @@ async def receive(connection, size, timeout_ms):
         if connection._event is None:
             connection._event = asyncio.Event()
     while True:
-        found = connection._recv_now(size)
+        found = connection._once(None, size)
         if found is not None:
             return found
         if connection._link.has_more() or (not is_client and connection._link.queue):

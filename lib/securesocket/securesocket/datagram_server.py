@@ -98,14 +98,14 @@ class PeerConnection(DtlsConnection):
 
     def _await(self, left_ms):
         link = self._link
-        if link is not None and not link.queue and not link.has_more() and left_ms != 0:
+        if link is not None and left_ms != 0 and not (link.queue or link.has_more() or self.closed_by_peer):
             self._server._wait_for(self, left_ms)
 
-    def _once(self, read, what):
-        found = DtlsConnection._once(self, read, what)
+    def _once(self, buf, size):
+        found = DtlsConnection._once(self, buf, size)
         if found:
             self._alive = True
-        elif found == 0:
+        elif found is not None:
             self._server._forget(self)
         return found
 
@@ -274,7 +274,7 @@ class DtlsServer:
                 connection = turn.pop(0)
                 turn.append(connection)
                 while connection._has_data():
-                    data = connection._recv_now(size)
+                    data = connection._once(None, size)
                     if data is not None:
                         return connection, data
             self._next(give_up, timeout_ms)
