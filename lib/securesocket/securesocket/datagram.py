@@ -17,8 +17,6 @@ from .engine.datagrams import ClientSession
 
 _POLLIN = const(1)
 _ALERT = const(21)
-_EINVAL = const(22)
-_ENOBUFS = const(105)
 _EMSGSIZE = const(90)
 _EADDRINUSE = const(98)
 _ETIMEDOUT = const(110)
@@ -50,11 +48,10 @@ class DatagramError(SecureSocketError):
     package = "securesocket"
 
     numbers = (
-        (_ETIMEDOUT, "receive-timeout accept-timeout idle"),
+        (_ETIMEDOUT, "receive-timeout accept-timeout peer-idle"),
         (_EMSGSIZE, "datagram-size datagram-truncated"),
-        (_EADDRINUSE, "bind port-taken"),
-        (_EPIPE, "peer-closed-datagrams"),
-        (_ENOBUFS, "peers-full"),
+        (_EADDRINUSE, "datagram-bind datagram-port"),
+        (_EPIPE, "datagram-closed"),
         (_ECONNRESET, None),
     )
 
@@ -206,7 +203,7 @@ class DtlsConnection:
         if self._error is not None:
             raise self._error
         if self.closed_by_peer:
-            raise DatagramError("peer-closed-datagrams")
+            raise DatagramError("datagram-closed")
         room = self.max_datagram
         if not 0 < size <= room:
             raise DatagramError("datagram-size", found="%d bytes" % size, expected="1 to %d" % room)
@@ -287,7 +284,7 @@ class DtlsConnection:
             if isinstance(kept, SecureSocketError):
                 self._error = kept
             else:
-                self._error = DatagramError("connection-ended", found=str(kept or error))
+                self._error = DatagramError("datagram-ended", found=str(kept or error))
             self._drop()
         return self._error
 
@@ -434,7 +431,7 @@ class DtlsClient:
 
     @classmethod
     def bind(cls, address="0.0.0.0", port=0):
-        """A client on this address of the device. Raises DatagramError "bind"."""
+        """A client on this address of the device. Raises DatagramError "datagram-bind"."""
         return cls(address, port)
 
     def connect(self, host, port, secure=None, timeout_ms=_DEFAULT_TIMEOUT_MS, *, mtu=_DEFAULT_MTU):
@@ -535,7 +532,7 @@ class DtlsClient:
         sock, self._spare = self._spare, None
         if sock is None:
             if self._local[1] and self.connections:
-                raise DatagramError("port-taken", found="a connection from port %d" % self._local[1])
+                raise DatagramError("datagram-port", found="a connection from port %d" % self._local[1])
             sock = self._socket(family)
         try:
             sock.connect(address)
@@ -560,11 +557,17 @@ class DtlsClient:
                 raise
             return sock
         except OSError as error:
-            raise DatagramError("bind", found="%s port %d: %s" % (address, port, error))
+            raise DatagramError("datagram-bind", found="%s port %d: %s" % (address, port, error))
 
 
 def _check(host, port, secure):
-    if not isinstance(host, str) or not host or type(port) is not int or not 0 < port < 0x10000 or "/" in host:
+    if (
+        not isinstance(host, str)
+        or not host
+        or type(port) is not int
+        or not 0 < port < 0x10000
+        or "/" in host
+    ):
         guide = part("securesocket.guide")
         raise (guide and guide.no_address(host, port)) or refused("host", repr(host), "a name, and a port")
     if not isinstance(secure, (SecureContext, dict, type(None))):

@@ -8,7 +8,6 @@ Only a datagram that was verified counts as a sign of life, and only a handshake
 an earlier one from the same address (RFC 6347 4.2.8).
 """
 
-import select
 import socket
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -26,8 +25,8 @@ from .datagram import (
 )
 from .dtls_records import client_hello
 from .engine.datagram_peers import PeerSession, serving
-from .server_context import ServerContext
 from .server_budget import fits
+from .server_context import ServerContext
 
 _APPLICATION_DATA = const(23)
 _ALERT = const(21)
@@ -153,7 +152,7 @@ class DtlsServer:
         on_failure=None,
         psk=None,
         connection_id=None,
-        session_tickets=None
+        session_tickets=None,
     ):
         """Takes datagrams on address ("0.0.0.0", "::", or one of this device's) and port.
 
@@ -162,7 +161,7 @@ class DtlsServer:
         heard for so long is ended, for DTLS often has no other end. mtu: bytes of the largest datagram
         that leaves. queue: datagrams that wait for each peer's reader; further ones are lost. on_failure:
         callable(error, address), told of handshakes that failed. Raises ConfigurationError,
-        UnsupportedFeature (MicroPython before 1.26 has no cookies), DatagramError "bind".
+        UnsupportedFeature (MicroPython before 1.26 has no cookies), DatagramError "datagram-bind".
         """
         for name, value in (
             ("port", port),
@@ -174,7 +173,11 @@ class DtlsServer:
         ):
             if type(value) is not int or value < 1:
                 raise refused(name, repr(value), "a number from 1")
-        for name, value in (("psk", psk), ("connection_id", connection_id), ("session_tickets", session_tickets)):
+        for name, value in (
+            ("psk", psk),
+            ("connection_id", connection_id),
+            ("session_tickets", session_tickets),
+        ):
             if value is not None:
                 raise unsupported(name)
         if on_failure is not None and not callable(on_failure):
@@ -430,9 +433,7 @@ class DtlsServer:
             return
         connection = PeerConnection(self, address, random, server_name)
         try:
-            session = PeerSession(
-                connection, self._send, address, chosen, self.mtu, _FLIGHT_LIMIT, data
-            )
+            session = PeerSession(connection, self._send, address, chosen, self.mtu, _FLIGHT_LIMIT, data)
         except (OSError, MemoryError):
             # No heap for it.
             counters["refused"] += 1
@@ -467,7 +468,7 @@ class DtlsServer:
         before = self._peers.get(address)
         if before is not None:
             self.counters["replaced"] += 1
-            before._end(DatagramError("replaced"))
+            before._end(DatagramError("peer-replaced"))
         connection._established(session)
         session.limit = self.queue
         connection.authorized = session.serving.trust is not None
@@ -515,7 +516,9 @@ class DtlsServer:
                     connection._idle_since = now
                 elif ticks_diff(now, connection._idle_since) >= self.idle_timeout_ms:
                     self.counters["idle"] += 1
-                    connection._end(DatagramError("idle", found="nothing for %d ms" % self.idle_timeout_ms))
+                    connection._end(
+                        DatagramError("peer-idle", found="nothing for %d ms" % self.idle_timeout_ms)
+                    )
 
     def _send(self, datagram, address):
         try:
@@ -561,4 +564,4 @@ def _socket(address, port):
         sock.setblocking(False)
         return sock
     except OSError as error:
-        raise DatagramError("bind", found="%s port %d: %s" % (address, port, error))
+        raise DatagramError("datagram-bind", found="%s port %d: %s" % (address, port, error))

@@ -10,7 +10,6 @@ from certstore.compat import const
 from .handshake import MAX_CERTIFICATE_MESSAGE
 
 # RFC 5246 6.2.1 ContentType
-CHANGE_CIPHER_SPEC = const(20)
 _CHANGE_CIPHER_SPEC = const(20)
 _ALERT = const(21)
 _HANDSHAKE = const(22)

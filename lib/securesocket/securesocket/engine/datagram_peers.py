@@ -11,7 +11,7 @@ from certstore.compat import const, has_room, hold_room, make_room
 
 from ..path import Path
 from .datagrams import Link
-from .serving import Serving, ServerSession
+from .serving import ServerSession, Serving
 from .stock import tls
 
 _CHANGE_CIPHER_SPEC = const(20)

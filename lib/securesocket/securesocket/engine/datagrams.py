@@ -56,8 +56,8 @@ _LARGEST_PAYLOAD = const(4096)
 # has heard from the peer again (RFC 6347 4.1.1.1).
 _REDUCED_AFTER_MS = const(2900)
 _REDUCED_MTU = const(508)
-# Errors of sending that a datagram does not survive, and the link does: EAGAIN, ENOMEM, ENOBUFS (Linux, lwIP),
-# EHOSTUNREACH; ECONNREFUSED is a message that anybody can forge.
+# Errors of sending that a datagram does not survive, and the link does: EAGAIN, ENOMEM, ENOBUFS,
+# EHOSTUNREACH (Linux, lwIP, ESP-IDF); ECONNREFUSED is a message that anybody can forge.
 _LOST = (11, 12, 105, 111, 113, 118)
 
 # The byte that mbedTLS is asked to send; it leaves for nowhere.
@@ -70,9 +70,9 @@ class Link(Session):
     _watch(data, pos, stop) -> whether a record of epoch 0 may pass.
 
     ssl: tls's socket. over: the handshake is. mtu: bytes of the largest datagram that leaves. permit: mbedTLS
-    may have one record (open: any number). heard: a record of the peer was verified after that. kind: ContentType of the latest record that it got.
-    ignored: datagrams, or what was left of them, that were no records, and records that were malformed; lost:
-    datagrams that the network did not take.
+    may have one record (open: any number). heard: a record of the peer was verified after the handshake. kind:
+    ContentType of the latest record that mbedTLS got. ignored: datagrams, or what was left of them, that were
+    no records, and records that were malformed; lost: datagrams that the network did not take.
     """
 
     ssl = None
