@@ -210,6 +210,8 @@ class DtlsConnection:
 
     def _one(self, buf, size, timeout_ms):
         """One datagram, or what stands for the end; waits for it."""
+        if self._link is None:
+            raise self._error
         if timeout_ms:
             started = ticks_ms()
         left = timeout_ms
