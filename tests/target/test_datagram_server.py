@@ -123,7 +123,8 @@ def test_serves_openssl_and_gnutls(serve, clients, pki, build, front, kind):
 def test_a_peer_closes(serve, clients, front):
     """close_notify of OpenSSL's client: the reader gets the end, and the peer is gone."""
     server = serve(front=front)
-    first, second = clients(openssl_client, server.port), clients(openssl_client, server.port)
+    first = clients(openssl_client, server.port, "-no_ign_eof")
+    second = clients(openssl_client, server.port)
     echo(first)
     echo(second)
     first.popen.stdin.close()
@@ -201,7 +202,7 @@ def test_a_chain_larger_than_its_datagrams(serve, clients, proxies, pki, mtu):
 
 
 def test_1_25_has_no_cookies(target, pki):
-    with pytest.raises(AssertionError, match="1.26 or newer"):
+    with pytest.raises(AssertionError, match=r"1\.26 or newer"):
         DtlsServed(target, pki.ec, build="stock-1.25")
 
 
@@ -347,10 +348,11 @@ def test_peers_are_bounded_and_idle_ones_end(serve, clients):
         time.sleep(0.25)
     # The second one was silent, so there is room by now.
     echo(third)
-    first.say(b"stop\n")
+    third.say(b"stop\n")
     counters = server.result()["counters"]
-    assert counters["idle"] == 1 and counters["refused"] >= 1
-    assert counters["connections"] == 2 and counters["accepted"] == 3
+    # While the third one's ClientHello was on its way once more, the first one may have become idle too.
+    assert 1 <= counters["idle"] <= 2 and counters["refused"] >= 1
+    assert counters["connections"] + counters["idle"] == counters["accepted"] == 3
 
 
 def test_a_peer_that_does_not_read_is_bounded(drive, target, pki):
@@ -500,7 +502,10 @@ TROUBLES = {
     "doubled": datagram_peers.doubling,
     "swapped": swapping(),
     "slow": slow(0.3),
-    "flipped": datagram_peers.flipping,
+    # Of the handshake's messages nobody can tell before its end.
+    "flipped": lambda where, which, data: (
+        datagram_peers.flipping(where, which, data) if data[0] == 23 else [data]
+    ),
     "cut": datagram_peers.cutting,
     "noisy": with_noise(
         b"", b"x", bytes(40), b"\x16\xfe\xfd" + bytes(200), b"\x14\xfe\xfd" + bytes(8) + b"\0\1\2"

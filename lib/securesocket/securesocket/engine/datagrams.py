@@ -123,7 +123,8 @@ class Link(Session):
         data = self._datagram
         if data is None:
             data = self._receive()
-            if data is None:
+            if not data:
+                # An empty one is none.
                 return 0
             self._datagram = data
             self._at = 0
@@ -182,7 +183,8 @@ class Link(Session):
         while self.open or self.permit:
             data = self._datagram
             if data is None:
-                data = self._receive()
+                # Later on fetch() takes the datagrams: what mbedTLS gives is then of this one, or nothing.
+                data = self._receive() if self.open else None
                 if data is None:
                     return None
                 self._at = 0
