@@ -63,8 +63,8 @@ def coap(stage):
         server.expect(f"^GET /{path} from CN=sensor$")
 
     chapter("A client without a certificate")
-    nobody = stage.board("nobody", "coap_client", "localhost", port)
-    nobody.expect("^HandshakeError: the peer refused the handshake with an alert")
+    stranger = stage.board("stranger", "coap_client", "localhost", port)
+    stranger.expect("^HandshakeError: the peer refused the handshake with an alert")
     server.expect("^refused: CertificateError, client-certificate$")
 
 

@@ -1,7 +1,5 @@
-"""Serves GET /hello of CoAP (RFC 7252) over DTLS, to clients of one CA.
-
-Files on the board: coap.crt and coap.key, what this server presents, and ca.crt, the CA of its clients.
-"""
+"""Serves GET /hello of CoAP (RFC 7252) over DTLS. Files on the board: coap.crt and coap.key, what this server
+presents, and ca.crt, the CA of its clients."""
 
 from certstore.names import format_name
 from securesocket import DtlsServer

@@ -51,7 +51,7 @@ SAYS = {
         "coap-client | hello, CN=sensor",
         "coap-client | 4.04",
         "server | closed: CN=sensor",
-        "nobody | HandshakeError: the peer refused the handshake with an alert",
+        "stranger | HandshakeError: the peer refused the handshake with an alert",
         "server | refused: CertificateError, client-certificate",
     ),
 }
