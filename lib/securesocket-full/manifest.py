@@ -6,3 +6,4 @@ metadata(
 require("securesocket-trace")
 require("securesocket-server")
 require("certstore-edit")
+require("securesocket-dtls")

@@ -45,6 +45,15 @@ SAYS = {
         "refused: CertificateError, client-certificate: ",
         "openssl | 421 nobody of this name here",
     ),
+    "coap": (
+        "client | verified: CN=CoAP CA",
+        "client | answer 2.05: ",
+        "coap-client | hello, CN=sensor",
+        "coap-client | 4.04",
+        "server | closed: CN=sensor",
+        "stranger | HandshakeError: the peer refused the handshake with an alert",
+        "server | refused: CertificateError, client-certificate",
+    ),
 }
 
 
@@ -131,7 +140,16 @@ def test_a_program_that_stays_is_a_failure(stage, capsys):
 
 def test_device_programs_are_short():
     """A user copies them to a board, and reads them first."""
-    names = {"echo_server", "echo_client", "chat_server", "chat_client", "mutual_server", "mutual_client"}
+    names = {
+        "echo_server",
+        "echo_client",
+        "chat_server",
+        "chat_client",
+        "mutual_server",
+        "mutual_client",
+        "coap_server",
+        "coap_client",
+    }
     assert names <= {path.stem for path in EXAMPLES.glob("*.py")}
     for name in names:
         assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < MAX_DEVICE_LINES, name

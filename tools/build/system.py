@@ -52,6 +52,7 @@ NEEDS = (
     ("Python's venv", has_venv, "python3-venv"),
     ("openssl", program("openssl"), "openssl"),
     ("gnutls-serv", program("gnutls-serv"), "gnutls-bin"),
+    ("coap-client", program("coap-client-openssl"), "libcoap3-bin"),
     ("faketime", program("faketime"), "faketime"),
     ("libfaketime", has_libfaketime, "libfaketime"),
     ("slirp-fullbolt", program("slirp-fullbolt"), "slirp"),

@@ -15,7 +15,9 @@ guide explain help
 server server SecureServerSocket
 server_aio server start_server
 server_context server ServerContext
-pair server SecurePair"""
+pair server SecurePair
+datagram dtls DtlsClient DtlsConnection DatagramError
+datagram_server dtls DtlsServer"""
 
 
 def __getattr__(name):

@@ -48,6 +48,11 @@ SENTENCES = (
                 "on_bad_certificate needs a second connection, which a stream opened elsewhere cannot give",
                 "let SecureSocket(host, port) open the connection",
             ),
+            (
+                "dtls-cookies",
+                "this tls module has no cookies, without which a DTLS server answers forged addresses",
+                "use MicroPython 1.26 or newer; clients work with 1.25 as well",
+            ),
             ("host-clock", "the clock of a computer is set by its operating system", None),
         ),
     ),
@@ -246,6 +251,37 @@ SENTENCES = (
                 "the time server's answer is not one of SNTP",
                 "ask another one: securesocket.set_clock(host=...)",
             ),
+        ),
+    ),
+    (
+        "DatagramError",
+        (
+            ("receive-timeout", "no datagram came in time", "a datagram may be lost: ask the peer again"),
+            ("accept-timeout", "nothing came in time", None),
+            (
+                "datagram-size",
+                "a datagram of this size cannot be sent whole",
+                "send less at a time (max_datagram), or a larger mtu= where the path carries it",
+            ),
+            (
+                "datagram-truncated",
+                "a datagram was larger than the buffer, and is gone",
+                "receive into a larger buffer",
+            ),
+            (
+                "datagram-bind",
+                "the UDP socket cannot have this address",
+                "choose another port, or 0 for a client",
+            ),
+            (
+                "datagram-port",
+                "a client with a port of its own carries one connection at a time",
+                "close that connection, or bind to port 0",
+            ),
+            ("datagram-closed", "the peer has closed the connection", None),
+            ("datagram-ended", "the connection has ended", "connect again"),
+            ("peer-idle", "nothing was heard of the peer for too long", None),
+            ("peer-replaced", "the peer has made a new connection from the same address", None),
         ),
     ),
 )
