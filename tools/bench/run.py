@@ -39,6 +39,7 @@ import mip  # noqa: E402
 from device import device  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
+from server_rows import serving  # noqa: E402
 
 from certstore import anchors, layout, pem, spki, writer  # noqa: E402
 from certstore.certificate import Certificate  # noqa: E402
@@ -357,6 +358,7 @@ def main():
             heaps(rows, sides)
             budgets(rows, folder, pki)
             traces(rows, folder, pki, sides[0][3])
+            serving(rows, folder, pki)
             lookups(rows, sides[0][3])
             stores(rows, folder)
             derivations(rows)

@@ -1,7 +1,7 @@
 """An asyncio server that echoes lines, on a heap that it leaves to its connections.
 
-server_echo.py FOLDER PORT [when_full]: prints READY; "heap" is answered with figures, "stop" ends it. FOLDER: as
-for server.py.
+server_echo.py FOLDER PORT [when_full]: prints READY; "heap" is answered with figures, "stop" ends it.
+FOLDER: as for server.py.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ import select
 import socket
 from time import sleep_ms, ticks_add, ticks_diff, ticks_ms
 
-from certstore.compat import const
+from certstore.compat import const, has_room
 from certstore.errors import SecureSocketError, part
 
 from .accepted import ROOM, AcceptedStream
@@ -22,6 +22,9 @@ _POLLIN = const(1)
 _GONE_AGAIN = (11, 103, 113)
 # How often a connection that waits for room asks again.
 ROOM_MS = const(20)
+# A client takes 1 to 2 KB until its session is made. Where there is less than this in one piece, no further
+# one is taken while another is at it, and may need that.
+_ARRIVAL_BYTES = const(8192)
 
 DEFAULT_HANDSHAKE_TIMEOUT_MS = const(10000)
 DEFAULT_MAX_HANDSHAKES = const(16)
@@ -210,6 +213,9 @@ class SecureServerSocket:
         pending = self._pending
         if self.max_connections is not None and self.connections + len(pending) >= self.max_connections:
             return True
+        if pending and self.when_full == "wait" and not has_room(_ARRIVAL_BYTES):
+            # It waits in the backlog, where it takes nothing from those that are open.
+            return True
         return len(pending) >= self.max_handshakes and not any(one.stage == "hello" for one in pending)
 
     def _listen(self):
@@ -332,7 +338,7 @@ class SecureServerSocket:
         """Whether the heap carries one more session and its handshake. Raises MemoryBudgetError where a
         client is to be refused."""
         budget = self.context.budget
-        if not budget or fits(self.context, stream._serving, self._shaking()):
+        if not budget or fits(self.context, stream._serving, *self._begun()):
             return True
         if budget == "warn":
             print("securesocket: " + str(refusal(self.connections)))
@@ -344,9 +350,10 @@ class SecureServerSocket:
             self.waited += 1
         return False
 
-    def _shaking(self):
-        """How many handshakes have a session."""
-        return sum([one.stage == "handshake" for one in self._pending])
+    def _begun(self):
+        """(how many handshakes have a session, how many of their ClientHellos are on their way)"""
+        stages = [one.stage for one in self._pending]
+        return stages.count("handshake"), stages.count("hello")
 
     def _gone(self, stream):
         """A stream of this server is about to close, whether it was open or not."""

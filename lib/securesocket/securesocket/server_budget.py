@@ -11,6 +11,10 @@ from .budget import carries, free, kind_of, table_row
 
 # What a handshake that has begun may still take while it waits for its client: key share, digests, its path.
 _BEGUN_BYTES = const(2048)
+# What a ClientHello on its way may take meanwhile, and for how many that is kept free: without it, of 8
+# clients at once on heaps of 70 to 200 KB (stock32), one failed for want of memory after it was let in.
+_HELLO_BYTES = const(1024)
+_HELLOS = const(4)
 # A key with a shorter DER is no RSA key of 2048 bits. Signing with one takes so many times its length more
 # than verifying.
 _SMALLEST_RSA_KEY_BYTES = const(600)
@@ -33,11 +37,13 @@ def needs(chain, key, of_clients):
     return kind, len(key) * _SIGNING_FACTOR if len(key) >= _SMALLEST_RSA_KEY_BYTES else 0, row
 
 
-def fits(context, serving, begun):
-    """Whether one more session fits, and its handshake, beside `begun` others."""
+def fits(context, serving, begun, hellos):
+    """Whether one more session fits, and its handshake, beside `begun` others and so many ClientHellos on
+    their way."""
     kind, signing, row = serving.needs
     chain = 0 if serving.trust is None else None
-    return carries(kind, chain, context.reserve, signing + begun * _BEGUN_BYTES, row)
+    more = signing + begun * _BEGUN_BYTES + min(hellos, _HELLOS) * _HELLO_BYTES
+    return carries(kind, chain, context.reserve, more, row)
 
 
 def refusal(connections=0):
@@ -52,7 +58,7 @@ def refusal(connections=0):
 def check(context, serving):
     """For a connection that no SecureServerSocket counts: raises MemoryBudgetError, or prints it, if the heap
     will not carry it."""
-    if context.budget and not fits(context, serving, 0):
+    if context.budget and not fits(context, serving, 0, 0):
         error = refusal()
         if context.budget == "raise":
             raise error
