@@ -176,7 +176,7 @@ def find(store, query):
     return found[0]
 
 
-def add(store, label, chain, key, password, plain, key_password):
+def add(store, label, chain, key, *, password=None, plain=False, key_password=None):
     """CertStore.add_identity."""
     if (password is None) != bool(plain):
         raise StoreError("identity-password")
@@ -217,7 +217,7 @@ def united(first, second):
     return raw(first) + [identity.record() for identity in kept if identity.label not in labels]
 
 
-def unlock(stores, password, query, max_iterations):
+def unlock(stores, password, query=None, max_iterations=None):
     """CertStore.unlock, of several stores."""
     tried = opened = 0
     unreadable = None

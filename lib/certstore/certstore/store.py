@@ -93,24 +93,24 @@ class CertStore(Blob):
         "identity-many"."""
         return part("certstore.identities", _IDENTITY).find(self, query)
 
-    def add_identity(self, label, chain, key, *, password=None, plain=False, key_password=None):
-        """Store a certificate chain and its private key, encrypted under `password` unless `plain`.
+    def add_identity(self, *args, **options):
+        """add_identity(label, chain, key, *, password=None, plain=False, key_password=None): store a
+        certificate chain and its private key, encrypted under `password` unless `plain`.
 
         chain, key: PEM or DER, chain a list of DER too, in any order; key_password: opens `key`, if it is
         encrypted. Returns whether the order was repaired. Raises FormatError, StoreError, BadPassword.
         """
-        return part("certstore.identities", _IDENTITY).add(
-            self, label, chain, key, password, plain, key_password
-        )
+        return part("certstore.identities", _IDENTITY).add(self, *args, **options)
 
     def remove_identity(self, query):
         """Remove the identity that `find_identity` finds."""
         part("certstore.identities", _IDENTITY).remove(self, query)
 
-    def unlock(self, password, query=None, max_iterations=None):
-        """Decrypt the private keys that `password` opens, or the one of an identity; they stay in RAM until
-        `lock`. Returns how many. Raises BadPassword if it opens none, NotFound."""
-        return part("certstore.identities", _IDENTITY).unlock((self,), password, query, max_iterations)
+    def unlock(self, *args, **options):
+        """unlock(password, query=None, max_iterations=None): decrypt the private keys that `password` opens,
+        or the one of an identity; they stay in RAM until `lock`. Returns how many. Raises BadPassword if it
+        opens none, NotFound."""
+        return part("certstore.identities", _IDENTITY).unlock((self,), *args, **options)
 
     def lock(self):
         """Overwrite and forget decrypted keys."""
