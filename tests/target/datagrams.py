@@ -6,7 +6,6 @@
 import asyncio
 import gc
 import json
-import time
 
 from securesocket import DtlsServer
 

@@ -4,8 +4,8 @@ What a datagram of a stranger can cause, in this order:
   1. nothing, unless it is one whole ClientHello whose cookie has the length of ours, or none
   2. an answer of 60 bytes with a cookie, if it has none, or not the one of its address and this minute
   3. a handshake, if there is room for one: max_peers, max_handshakes, the heap
-Only a datagram that was verified counts as a sign of life, and only a handshake that is over takes the place of
-an earlier one from the same address (RFC 6347 4.2.8).
+Only a datagram that was verified counts as a sign of life, and only a handshake that is over takes the place
+of an earlier one from the same address (RFC 6347 4.2.8).
 """
 
 import socket
@@ -16,13 +16,8 @@ from certstore.errors import SecureSocketError, part
 
 from .client_hello import parse
 from .context import refused, unsupported
-from .datagram import (
-    DatagramError,
-    DtlsConnection,
-    check_mtu,
-    check_timeout,
-    readable,
-)
+from .datagram import DtlsConnection, check_mtu, check_timeout, readable
+from .datagram_errors import DatagramError
 from .dtls_records import client_hello
 from .engine.datagram_peers import PeerSession, serving
 from .server_budget import fits
@@ -156,11 +151,11 @@ class DtlsServer:
     ):
         """Takes datagrams on address ("0.0.0.0", "::", or one of this device's) and port.
 
-        identity, secure: as of SecureServerSocket.bind. max_peers: with those in their handshake. max_handshakes:
-        past the cookie and not over; each may take 40 KB of heap. idle_timeout_ms: a peer of which nothing was
-        heard for so long is ended, for DTLS often has no other end. mtu: bytes of the largest datagram
-        that leaves. queue: datagrams that wait for each peer's reader; further ones are lost. on_failure:
-        callable(error, address), told of handshakes that failed. Raises ConfigurationError,
+        identity, secure: as of SecureServerSocket.bind. max_peers: with those in their handshake.
+        max_handshakes: past the cookie and not over; each may take 40 KB of heap. idle_timeout_ms: a peer of
+        which nothing was heard for so long is ended, for DTLS often has no other end. mtu: bytes of the
+        largest datagram that leaves. queue: datagrams that wait for each peer's reader; further ones are lost.
+        on_failure: callable(error, address), told of handshakes that failed. Raises ConfigurationError,
         UnsupportedFeature (MicroPython before 1.26 has no cookies), DatagramError "datagram-bind".
         """
         for name, value in (
