@@ -11,6 +11,7 @@ package(
     files=(
         "datagram.py",
         "datagram_aio.py",
+        "datagram_errors.py",
         "datagram_server.py",
         "dtls_records.py",
         "engine/datagram_peers.py",

@@ -19,7 +19,7 @@ LAYERS = (
     {"certstore.update", "certstore.identities"},
     {"certstore.replace", "certstore.layers"},
     {"certstore"},
-    {"securesocket.errors", "securesocket.sentences"},
+    {"securesocket.datagram_errors", "securesocket.errors", "securesocket.sentences"},
     {"securesocket.heap_table_32", "securesocket.heap_table_64"},
     {
         "securesocket.client_hello",
@@ -29,7 +29,7 @@ LAYERS = (
         "securesocket.trust",
     },
     {"securesocket.reading", "securesocket.messages", "securesocket.client_hello"},
-    {"securesocket.records"},
+    {"securesocket.records", "securesocket.dtls_records"},
     {"securesocket.report", "securesocket.verdict", "securesocket.wording"},
     {"securesocket.engine", "securesocket.engine.stock", "securesocket.engine.tap"},
     {"securesocket.stores"},
@@ -44,6 +44,9 @@ LAYERS = (
     {"securesocket.server_context"},
     {"securesocket.pair", "securesocket.server"},
     {"securesocket.server_aio"},
+    {"securesocket.engine.datagrams"},
+    {"securesocket.engine.datagram_peers", "securesocket.datagram"},
+    {"securesocket.datagram_aio", "securesocket.datagram_server"},
     {"securesocket"},
 )
 

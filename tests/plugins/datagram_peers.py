@@ -1,9 +1,7 @@
 """What DTLS is tested against, on loopback: a proxy that drops, doubles, reorders, delays and changes
-datagrams, and the servers and clients of OpenSSL, GnuTLS and libcoap."""
+datagrams, and the servers and clients of OpenSSL and GnuTLS."""
 
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -165,8 +163,8 @@ class OpensslDtls(Program):
         crt, key = write(folder, chain)
         port = free_udp_port()
         super().__init__(
-            ["openssl", "s_server", "-dtls1_2", "-listen", "-accept", f"{HOST}:{port}", "-cert", crt, "-key", key,
-             "-cert_chain", crt, "-mtu", str(mtu), *words], port
+            ["openssl", "s_server", "-dtls1_2", "-listen", "-accept", f"{HOST}:{port}", "-cert", crt,
+             "-key", key, "-cert_chain", crt, "-mtu", str(mtu), *words], port
         )  # fmt: skip
         self.wait_for(rb"ACCEPT")
 
@@ -186,24 +184,6 @@ class GnutlsDtls(Program):
              "--x509certfile", crt, "--x509keyfile", key, *words], port
         )  # fmt: skip
         self.wait_for(rb"listening on IPv4[^\n]*done")
-
-
-class CoapServer(Program):
-    """libcoap's server with certificates; `kind` is the TLS library that it was built with."""
-
-    def __init__(self, folder, chain, *words, kind="openssl"):
-        crt, key = write(folder, chain)
-        port = free_udp_port()
-        # Its DTLS port is the one after the plain one.
-        super().__init__(
-            [coap_program("coap-server", kind), "-A", HOST, "-p", str(port - 1), "-c", crt, "-j", key, "-v", "6",
-             "-n", *words], port
-        )  # fmt: skip
-        time.sleep(0.3)
-
-
-def coap_program(name, kind):
-    return shutil.which(f"{name}-{kind}") or f"{name}-{kind}"
 
 
 # ---- clients
@@ -231,16 +211,7 @@ def gnutls_client(port, ca, *words):
     )  # fmt: skip
 
 
-def coap_get(port, ca, chain_files, path="hello", kind="openssl", timeout_s=15):
-    """What coap-client prints for a GET with certificates."""
-    words = [coap_program("coap-client", kind), "-v", "6", "-R" if kind == "none" else "-C", ca, "-B", "8"]
-    if chain_files:
-        words += ["-c", chain_files[0], "-j", chain_files[1]]
-    words += ["-m", "get", f"coaps://localhost:{port}/{path}"]
-    return subprocess.run(words, capture_output=True, timeout=timeout_s)
-
-
-def first_flight(folder=None):
+def first_flight():
     """A real ClientHello, as `openssl s_client` sends it first."""
     peer = SilentPeer()
     client = Client(

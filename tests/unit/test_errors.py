@@ -4,6 +4,7 @@ import os
 import sys
 
 import securesocket.clock as clock
+import securesocket.datagram_errors as datagrams
 import securesocket.sentences as sentences
 from certstore import errors as base
 from certstore import sentences as base_sentences
@@ -12,7 +13,7 @@ from support import raises
 
 CLASSES = [
     kind
-    for module in (base, errors, clock)
+    for module in (base, errors, clock, datagrams)
     for kind in (getattr(module, name) for name in dir(module))
     if isinstance(kind, type) and issubclass(kind, base.SecureSocketError)
 ]

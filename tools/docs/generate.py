@@ -15,13 +15,14 @@ SECURESOCKET = ROOT / "lib" / "securesocket" / "securesocket"
 sys.path[:0] = [str(ROOT / "lib" / name) for name in ("certstore", "securesocket")]
 
 import securesocket.clock as clock  # noqa: E402
+import securesocket.datagram_errors as datagrams  # noqa: E402
 import securesocket.sentences as words  # noqa: E402
 from certstore import entropy  # noqa: E402
 from certstore import errors as roots  # noqa: E402
 from certstore import sentences as roots_words  # noqa: E402
 from securesocket import errors  # noqa: E402
 
-MODULES = (roots, entropy, errors, clock)
+MODULES = (roots, entropy, errors, clock, datagrams)
 
 MADE = "<!-- Made by tools/docs/generate.py: change the code, then run it. -->\n"
 BEGIN = "<!-- begin: made by tools/docs/generate.py -->\n"
@@ -100,6 +101,7 @@ WHEN = {
     "or none that mbedTLS has verified",
     ("UnsupportedFeature", "fragmented"): "in the handshake, with mbedTLS before 3.6.3",
     ("UnsupportedFeature", "reconnect"): "wrapping a stream with on_bad_certificate=",
+    ("UnsupportedFeature", "dtls-cookies"): "DtlsServer.bind",
     ("UnsupportedFeature", "host-clock"): "set_clock() on a port without machine.RTC, after all checks",
     ("MemoryBudgetError", "memory-budget"): "before connecting, and in wrap_socket: unless budget=None",
     ("MemoryBudgetError", "memory"): "making the TLS context, or in the handshake",
@@ -153,6 +155,16 @@ WHEN = {
     ("ClockError", "sntp-refused"): "an answer of stratum 0; its four letters are in `found`",
     ("ClockError", "sntp-unset"): "an answer of stratum 16 and more, or with leap indicator 3",
     ("ClockError", "sntp-answer"): "an answer of another mode or version, or without a time",
+    ("DatagramError", "receive-timeout"): "recv() and receive() with timeout_ms=; the connection goes on",
+    ("DatagramError", "accept-timeout"): "accept() and recv() of a DtlsServer",
+    ("DatagramError", "datagram-size"): "send(); nothing was sent, and the connection goes on",
+    ("DatagramError", "datagram-truncated"): "recv() and recv_into(); the connection goes on",
+    ("DatagramError", "datagram-bind"): "DtlsClient.bind, DtlsServer.bind",
+    ("DatagramError", "datagram-port"): "DtlsClient.connect",
+    ("DatagramError", "datagram-closed"): "send(), after the peer's close_notify",
+    ("DatagramError", "datagram-ended"): "after a fatal alert of the peer, or an error of the socket",
+    ("DatagramError", "peer-idle"): "using a server's connection after idle_timeout_ms",
+    ("DatagramError", "peer-replaced"): "using a server's connection whose peer has come again",
 }
 
 # What README.md shows of it: what users meet.

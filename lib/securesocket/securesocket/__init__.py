@@ -16,7 +16,8 @@ server server SecureServerSocket
 server_aio server start_server
 server_context server ServerContext
 pair server SecurePair
-datagram dtls DtlsClient DtlsConnection DatagramError
+datagram dtls DtlsClient DtlsConnection
+datagram_errors dtls DatagramError
 datagram_server dtls DtlsServer"""
 
 

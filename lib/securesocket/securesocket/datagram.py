@@ -13,15 +13,11 @@ from certstore.compat import const
 from certstore.errors import SecureSocketError, part
 
 from .context import SecureContext, refused
+from .datagram_errors import DatagramError
 from .engine.datagrams import ClientSession
 
 _POLLIN = const(1)
 _ALERT = const(21)
-_EMSGSIZE = const(90)
-_EADDRINUSE = const(98)
-_ETIMEDOUT = const(110)
-_EPIPE = const(32)
-_ECONNRESET = const(104)
 # Of engine.tap.Tap.figures.
 _CHAIN_BYTES = const(8)
 # MBEDTLS_ERR_SSL_TIMEOUT
@@ -40,20 +36,6 @@ _LARGEST_MTU = const(16384)
 _RECEIVE_BYTES = const(2048)
 # mbedTLS retransmits when it is asked to go on: so often it is.
 _STEP_MS = const(100)
-
-
-class DatagramError(SecureSocketError):
-    """What sending and receiving over DTLS raises; only those that end the connection latch."""
-
-    package = "securesocket"
-
-    numbers = (
-        (_ETIMEDOUT, "receive-timeout accept-timeout peer-idle"),
-        (_EMSGSIZE, "datagram-size datagram-truncated"),
-        (_EADDRINUSE, "datagram-bind datagram-port"),
-        (_EPIPE, "datagram-closed"),
-        (_ECONNRESET, None),
-    )
 
 
 def check_mtu(mtu):

@@ -11,7 +11,8 @@ from certstore.compat import const
 from certstore.errors import SecureSocketError
 
 from .aio import _ready
-from .datagram import ClientConnection, DatagramError, check_timeout
+from .datagram import ClientConnection, check_timeout
+from .datagram_errors import DatagramError
 
 _POLLIN = const(1)
 # mbedTLS retransmits when it is asked to go on: so often it is.

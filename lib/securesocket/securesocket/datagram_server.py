@@ -16,13 +16,8 @@ from certstore.errors import SecureSocketError, part
 
 from .client_hello import parse
 from .context import refused, unsupported
-from .datagram import (
-    DatagramError,
-    DtlsConnection,
-    check_mtu,
-    check_timeout,
-    readable,
-)
+from .datagram import DtlsConnection, check_mtu, check_timeout, readable
+from .datagram_errors import DatagramError
 from .dtls_records import client_hello
 from .engine.datagram_peers import PeerSession, serving
 from .server_budget import fits
@@ -159,8 +154,13 @@ class DtlsServer:
         identity, secure: as of SecureServerSocket.bind. max_peers: with those in their handshake.
         max_handshakes: past the cookie and not over; each may take 40 KB of heap. idle_timeout_ms: a peer of
         which nothing was heard for so long is ended, for DTLS often has no other end. mtu: bytes of the
+<<<<<<< HEAD
         largest datagram that leaves. queue: datagrams that wait for each peer's reader; further ones are lost. on_failure:
         callable(error, address), told of handshakes that failed. Raises ConfigurationError,
+=======
+        largest datagram that leaves. queue: datagrams that wait for each peer's reader; further ones are lost.
+        on_failure: callable(error, address), told of handshakes that failed. Raises ConfigurationError,
+>>>>>>> 9314fafc0f658ffed050079e84e1bee05988ac09
         UnsupportedFeature (MicroPython before 1.26 has no cookies), DatagramError "datagram-bind".
         """
         for name, value in (

@@ -6,9 +6,8 @@ pointer). But it sends application data only after the handshake. So it is asked
 again: while the handshake runs this goes on with it, afterwards a record of application data comes out, which
 is the proof; it goes nowhere, and to the peer it is one lost datagram more.
 
-Contract: as Tap's. mbedTLS gets one record for each time that it asks, so that what it has left over is never
-of another record than the one it has just given; and of epoch 0 only records that have the form of their
-kind.
+Contract: as Tap's. mbedTLS gets one record for each time that it asks, so that what it has left over is of no
+other record than the one it has just given; and of epoch 0 only records that have the form of their kind.
 """
 
 from time import ticks_diff, ticks_ms
@@ -72,8 +71,8 @@ class Link(Session):
 
     ssl: tls's socket. over: the handshake is. mtu: bytes of the largest datagram that leaves. permit: mbedTLS
     may have one record (open: any number). heard: a record of the peer was verified after the handshake.
-    kind: ContentType of the latest record that mbedTLS got. ignored: datagrams, or what was left of them,
-    that were no records, and records that were malformed; lost: datagrams that the network did not take.
+    kind: ContentType of the latest record that mbedTLS got. ignored: datagrams, or what was left of them, that
+    were no records, and records that were malformed; lost: datagrams that the network did not take.
     """
 
     ssl = None
