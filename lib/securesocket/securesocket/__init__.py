@@ -16,8 +16,7 @@ server server SecureServerSocket
 server_aio server start_server
 server_context server ServerContext
 pair server SecurePair
-datagram dtls DtlsClient DtlsConnection
-datagram_errors dtls DatagramError
+datagram dtls DtlsClient DtlsConnection DatagramError
 datagram_server dtls DtlsServer"""
 
 

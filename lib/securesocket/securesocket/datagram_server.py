@@ -146,21 +146,14 @@ class DtlsServer:
         queue=8,
         on_failure=None,
         psk=None,
-        connection_id=None,
-        session_tickets=None,
     ):
         """Takes datagrams on address ("0.0.0.0", "::", or one of this device's) and port.
 
         identity, secure: as of SecureServerSocket.bind. max_peers: with those in their handshake.
         max_handshakes: past the cookie and not over; each may take 40 KB of heap. idle_timeout_ms: a peer of
         which nothing was heard for so long is ended, for DTLS often has no other end. mtu: bytes of the
-<<<<<<< HEAD
-        largest datagram that leaves. queue: datagrams that wait for each peer's reader; further ones are lost. on_failure:
-        callable(error, address), told of handshakes that failed. Raises ConfigurationError,
-=======
-        largest datagram that leaves. queue: datagrams that wait for each peer's reader; further ones are lost.
-        on_failure: callable(error, address), told of handshakes that failed. Raises ConfigurationError,
->>>>>>> 9314fafc0f658ffed050079e84e1bee05988ac09
+        largest datagram that leaves. queue: datagrams that wait for each peer's reader; further ones are
+        lost. on_failure: callable(error, address), told of handshakes that failed. Raises ConfigurationError,
         UnsupportedFeature (MicroPython before 1.26 has no cookies), DatagramError "datagram-bind".
         """
         for name, value in (
@@ -173,13 +166,8 @@ class DtlsServer:
         ):
             if type(value) is not int or value < 1:
                 raise refused(name, repr(value), "a number from 1")
-        for name, value in (
-            ("psk", psk),
-            ("connection_id", connection_id),
-            ("session_tickets", session_tickets),
-        ):
-            if value is not None:
-                raise unsupported(name)
+        if psk is not None:
+            raise unsupported("psk")
         if on_failure is not None and not callable(on_failure):
             raise refused("on_failure", repr(on_failure), "callable(error, address)")
         check_mtu(mtu)
@@ -428,7 +416,7 @@ class DtlsServer:
             counters["ignored"] += 1
             return
         chosen = self.context.choose(server_name)
-        if cookie and self.context.budget and not fits(self.context, chosen, len(self._opening)):
+        if cookie and self.context.budget and not fits(self.context, chosen, len(self._opening), 0):
             counters["refused"] += 1
             return
         connection = PeerConnection(self, address, random, server_name)
