@@ -200,7 +200,8 @@ class Client(Program):
 def openssl_client(port, ca, *words):
     return Client(
         ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port}", "-CAfile", ca,
-         "-verify_return_error", "-verify_hostname", "localhost", "-servername", "localhost", "-quiet", "-mtu", "1400", *words]
+         "-verify_return_error", "-verify_hostname", "localhost", "-servername", "localhost", "-quiet",
+         "-mtu", "1400", *words]
     )  # fmt: skip
 
 
