@@ -180,8 +180,8 @@ class GnutlsDtls(Program):
         crt, key = write(folder, chain)
         port = free_udp_port()
         super().__init__(
-            ["gnutls-serv", "--udp", "--echo", "--disable-client-cert", "--port", str(port), "--mtu", str(mtu),
-             "--x509certfile", crt, "--x509keyfile", key, *words], port
+            ["gnutls-serv", "--udp", "--echo", "--disable-client-cert", "--port", str(port),
+             "--mtu", str(mtu), "--x509certfile", crt, "--x509keyfile", key, *words], port
         )  # fmt: skip
         self.wait_for(rb"listening on IPv4[^\n]*done")
 
@@ -199,8 +199,9 @@ class Client(Program):
 
 def openssl_client(port, ca, *words):
     return Client(
-        ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port}", "-CAfile", ca, "-verify_return_error",
-         "-verify_hostname", "localhost", "-servername", "localhost", "-quiet", "-mtu", "1400", *words]
+        ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port}", "-CAfile", ca,
+         "-verify_return_error", "-verify_hostname", "localhost", "-servername", "localhost", "-quiet",
+         "-mtu", "1400", *words]
     )  # fmt: skip
 
 
