@@ -154,13 +154,8 @@ class DtlsServer:
         identity, secure: as of SecureServerSocket.bind. max_peers: with those in their handshake.
         max_handshakes: past the cookie and not over; each may take 40 KB of heap. idle_timeout_ms: a peer of
         which nothing was heard for so long is ended, for DTLS often has no other end. mtu: bytes of the
-<<<<<<< HEAD
-        largest datagram that leaves. queue: datagrams that wait for each peer's reader; further ones are lost. on_failure:
-        callable(error, address), told of handshakes that failed. Raises ConfigurationError,
-=======
-        largest datagram that leaves. queue: datagrams that wait for each peer's reader; further ones are lost.
+        largest datagram that leaves. queue: datagrams that wait for each peer's reader; others are lost.
         on_failure: callable(error, address), told of handshakes that failed. Raises ConfigurationError,
->>>>>>> 9314fafc0f658ffed050079e84e1bee05988ac09
         UnsupportedFeature (MicroPython before 1.26 has no cookies), DatagramError "datagram-bind".
         """
         for name, value in (
@@ -428,7 +423,7 @@ class DtlsServer:
             counters["ignored"] += 1
             return
         chosen = self.context.choose(server_name)
-        if cookie and self.context.budget and not fits(self.context, chosen, len(self._opening)):
+        if cookie and self.context.budget and not fits(self.context, chosen, len(self._opening), 0):
             counters["refused"] += 1
             return
         connection = PeerConnection(self, address, random, server_name)
