@@ -65,6 +65,8 @@ class UdpProxy:
             self._pass(TO_CLIENT, data, lambda piece: self.front.sendto(piece, address))
 
     def _pass(self, direction, data, send):
+        if not data:
+            return  # what a socket gives that has been shut down
         with self.lock:
             number = len(self.passed[direction])
             self.passed[direction].append(data)
