@@ -65,6 +65,8 @@ class UdpProxy:
             self._pass(TO_CLIENT, data, lambda piece: self.front.sendto(piece, address))
 
     def _pass(self, direction, data, send):
+        if not data:
+            return  # what a socket gives that has been shut down
         with self.lock:
             number = len(self.passed[direction])
             self.passed[direction].append(data)
@@ -180,8 +182,8 @@ class GnutlsDtls(Program):
         crt, key = write(folder, chain)
         port = free_udp_port()
         super().__init__(
-            ["gnutls-serv", "--udp", "--echo", "--disable-client-cert", "--port", str(port), "--mtu",
-             str(mtu), "--x509certfile", crt, "--x509keyfile", key, *words], port
+            ["gnutls-serv", "--udp", "--echo", "--disable-client-cert", "--port", str(port),
+             "--mtu", str(mtu), "--x509certfile", crt, "--x509keyfile", key, *words], port
         )  # fmt: skip
         self.wait_for(rb"listening on IPv4[^\n]*done")
 

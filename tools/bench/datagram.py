@@ -2,7 +2,7 @@
 
 datagram.py ours|bare FOLDER PORT: an echo server; prints READY, ends with a datagram "end".
 datagram.py rate FOLDER OURS BARE ROUNDS EACH SIZE: [[µs with securesocket, µs with tls], …], a pair a round
-of EACH echoes of SIZE bytes; both connections are of this process. FOLDER: leaf.der, above.der, key.der,
+of EACH echoes of SIZE bytes; both connections are of this process. FOLDER: leaf.der, above.der, key.der and
 root.der.
 """
 

@@ -36,6 +36,7 @@ def script(path):
 
 import certifi  # noqa: E402
 import mip  # noqa: E402
+from datagram_rows import datagrams  # noqa: E402
 from device import device  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -359,6 +360,7 @@ def main():
             budgets(rows, folder, pki)
             traces(rows, folder, pki, sides[0][3])
             serving(rows, folder, pki)
+            datagrams(rows, folder, pki)
             lookups(rows, sides[0][3])
             stores(rows, folder)
             derivations(rows)

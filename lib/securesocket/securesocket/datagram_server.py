@@ -152,8 +152,8 @@ class DtlsServer:
         identity, secure: as of SecureServerSocket.bind. max_peers: with those in their handshake.
         max_handshakes: past the cookie and not over; each may take 40 KB of heap. idle_timeout_ms: a peer of
         which nothing was heard for so long is ended, for DTLS often has no other end. mtu: bytes of the
-        largest datagram that leaves. queue: datagrams that wait for each peer's reader; further ones are
-        lost. on_failure: callable(error, address), told of handshakes that failed. Raises ConfigurationError,
+        largest datagram that leaves. queue: datagrams that wait for each peer's reader; others are lost.
+        on_failure: callable(error, address), told of handshakes that failed. Raises ConfigurationError,
         UnsupportedFeature (MicroPython before 1.26 has no cookies), DatagramError "datagram-bind".
         """
         for name, value in (

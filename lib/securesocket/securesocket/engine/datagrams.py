@@ -71,8 +71,8 @@ class Link(Session):
 
     ssl: tls's socket. over: the handshake is. mtu: bytes of the largest datagram that leaves. permit: mbedTLS
     may have one record (open: any number). heard: a record of the peer was verified after the handshake.
-    kind: ContentType of the latest record that mbedTLS got. ignored: datagrams, or what was left of them,
-    that were no records, and records that were malformed; lost: datagrams that the network did not take.
+    kind: ContentType of the latest record that mbedTLS got. ignored: datagrams, or their ends, that were no
+    records, and records that were malformed; lost: datagrams that the network did not take.
     """
 
     ssl = None
