@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from certstore import anchors, pbes2
 from certstore.identities import Stored
 from plugins.interpreters import BUILDS, ROOT
-from plugins.peers import PythonServer, page
+from plugins.peers import PythonServer, free_port, page
 from plugins.pki import Pki
 from plugins.unix_board import Board
 
@@ -288,10 +289,14 @@ def board_with_all(tmp_path, pki):
     return board
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
+CLIENTS = [code for heading, code in blocks("python") if heading != "Servers"]
+SERVERS = (ROOT / "docs" / "servers.md").read_text()
+
+
+@pytest.mark.parametrize("number", range(len(CLIENTS)))
 def test_code_of_the_readme_runs(board_with_all, tmp_path, pki, number):
     server = PythonServer(tmp_path, pki.ec, page, client_ca=pki.device_root.pem)
-    code = blocks("python")[number][1]
+    code = CLIENTS[number]
     code = code.replace('"example.com", 443', f'"localhost", {server.port}')
     code = re.sub(r'"pins": \["[^"]*"', f'"pins": ["{pki.ec[0].pin.hex()}"', code)
     assert "example.com" not in code.replace("Host: example.com", "")
@@ -304,6 +309,67 @@ def test_code_of_the_readme_runs(board_with_all, tmp_path, pki, number):
         server.stop()
     assert len(shown) == code.count("Socket(") + code.count("open_connection(")
     assert [der for der in shown if der] == [pki.device[0].der] * code.count('"identity":')
+
+
+SERVING = [code for heading, code in [*blocks("python"), *blocks("python", SERVERS)] if "4777" in code]
+
+
+@pytest.mark.parametrize("number", range(len(SERVING)))
+def test_code_of_servers_serves(board_with_all, pki, number):
+    """One client, which gets its line back; then it ends, as what is shown does not."""
+    port = free_port()
+    code = SERVING[number].replace("4777", str(port))
+    code = code.replace('"CN=device-17"', '(open("device.crt").read(), open("device.key").read())')
+    code = code.replace("readline())\n", "readline())\n    break\n") if "\nfor " in code else code
+    code = code.replace("await server.wait_closed()", "await asyncio.sleep(3)")
+    for name in ("device", "north", "south"):
+        (board_with_all.folder / f"{name}.crt").write_bytes(b"".join(member.pem for member in pki.ec))
+        (board_with_all.folder / f"{name}.key").write_bytes(pki.ec[0].private())
+    said = []
+    thread = threading.Thread(target=lambda: said.append(board_with_all.run(code)))
+    thread.start()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+            break
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    with context.wrap_socket(raw, server_hostname="x.south.example") as stream:
+        stream.sendall(b"a line\n")
+        answer = stream.recv(20)
+    thread.join(30)
+    assert len(said) == 1
+    if "server_name)\nstream.close" in code:
+        assert (answer, said) == (b"", ["x.south.example\n"])
+    else:
+        assert answer == b"a line\n"
+
+
+def test_page_of_servers_has_every_option_counter_and_default():
+    names = TREES["lib/securesocket/securesocket/server.py"].body
+    (kind,) = (node for node in names if isinstance(node, ast.ClassDef))
+    (bind,) = (node for node in kind.body if getattr(node, "name", "") == "bind")
+    asked = SERVERS.partition("## What bind and start_server take")[2].partition("\n## ")[0]
+    for argument in (*bind.args.args[1:], *bind.args.kwonlyargs):
+        assert f"`{argument.arg}`" in asked, argument.arg
+    numbers = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", asked, re.M))
+    for name, constant in (
+        ("backlog", "DEFAULT_BACKLOG"),
+        ("handshake_timeout_ms", "DEFAULT_HANDSHAKE_TIMEOUT_MS"),
+        ("max_handshakes", "DEFAULT_MAX_HANDSHAKES"),
+    ):
+        assert [int(numbers[name])] == generate.constants(generate.SECURESOCKET / "server.py", constant)
+    for counter in ("connections", "handshakes", "accepted", "failed", "refused", "waited", "displaced"):
+        assert f"`{counter}`" in asked
+    (most,) = generate.constants(generate.SECURESOCKET / "server_context.py", "MAX_ANCHORS")
+    assert f"at most {most} CAs" in SERVERS
+    codes = re.findall(r"`([a-z]+(?:-[a-z]+)+)`", SERVERS.partition("## Errors")[2])
+    assert {"client-certificate", "server-memory"} <= set(codes)
+    assert set(codes) <= {code for _, code in generate.rows()}
 
 
 REPORT = (ROOT / "docs" / "report.md").read_text()
@@ -333,7 +399,7 @@ def test_page_of_the_budget_has_its_calls_and_attributes():
     names = TREES["lib/securesocket/securesocket/budget.py"].body
     called = {node.name for node in names if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
     # What the rest of the package calls.
-    called -= {"check", "check_options", "learn", "table_row"}
+    called -= {"check", "check_options", "learn", "table_row", "carries", "kind_of"}
     asked = BUDGET.partition("## What may be asked")[2].partition("## ")[0]
     assert set(re.findall(r"^\| `(\w+)\(", asked, re.M)) == called
     (estimate,) = (node for node in names if isinstance(node, ast.ClassDef))
@@ -457,17 +523,19 @@ asyncio.run(main())
 @pytest.mark.parametrize(
     "code",
     [
-        "context.wrap_socket(io.BytesIO(), server_side=True)",
         "SecureContext(alpn=['h2'])",
         "SecureContext(max_fragment_length=512)",
         "SecureContext(psk=('a', b'b'))",
+        "SecureContext(tickets=True)",
+        "ServerContext(request_client_certificate='optional')",
+        "ServerContext(reject_unauthorized=False)",
         "SecureContext(now=int)",
         "SecureContext(min_version='TLSv1.3')",
     ],
 )
 def test_what_is_not_there_is_refused(board_with_all, code):
     said = board_with_all.run(
-        "import io\nfrom securesocket import SecureContext, UnsupportedFeature\ncontext = SecureContext()\n"
+        "from securesocket import SecureContext, ServerContext, UnsupportedFeature\n"
         f"try:\n    {code}\nexcept UnsupportedFeature as error:\n    print(error.code)"
     )
     assert said == "feature\n"
