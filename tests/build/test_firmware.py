@@ -17,8 +17,8 @@ UF2_BLOCK_BYTES = 512
 UF2_MAGIC = (0x0A324655, 0x9E5D5157, 0x0AB16F30)
 UF2_FAMILY_PRESENT = 0x2000
 
-# 660,000 is what all that exists so far may take; the finished firmware is to stay under 790,000.
-FLASH_LIMIT_BYTES = 660_000
+# 704,000 is what all that exists so far may take; the finished firmware is to stay under 790,000.
+FLASH_LIMIT_BYTES = 704_000
 
 
 @pytest.fixture(scope="module")
