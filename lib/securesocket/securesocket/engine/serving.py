@@ -230,10 +230,7 @@ class ServerSession(Session):
 def _too_large(kind):
     from ..errors import HandshakeError
     from ..handshake import MAX_CERTIFICATE_MESSAGE
-    from ..messages import message_name
 
     return HandshakeError(
-        "protocol",
-        found="a larger " + message_name(kind),
-        expected="at most %d bytes" % MAX_CERTIFICATE_MESSAGE,
+        "protocol", "a larger handshake message (%d)" % kind, "at most %d bytes" % MAX_CERTIFICATE_MESSAGE
     )
