@@ -717,6 +717,6 @@ def test_client_certificates_that_are_too_much(honest, pki, tmp_path, build, fro
     server.still_serves()
     after = server.level()
     assert after["counters"]["failed"] == before["counters"]["failed"] + 1
-    assert after["counts"] == {"protocol": 1} and "larger Certificate" in after["last"]
+    assert after["counts"] == {"protocol": 1} and "larger handshake message (11)" in after["last"]
     assert after["files"] == before["files"]
     server.stop()

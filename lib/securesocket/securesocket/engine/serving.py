@@ -6,7 +6,6 @@ mbedTLS gets the same bytes again.
 """
 
 from certstore.compat import const, has_room, hold_room, make_room
-from certstore.errors import part
 
 from ..path import Path
 from .stock import _ONE, DEFAULT_CIPHERS, Session, tls
@@ -232,9 +231,6 @@ def _too_large(kind):
     from ..errors import HandshakeError
     from ..handshake import MAX_CERTIFICATE_MESSAGE
 
-    names = part("securesocket.messages")
     return HandshakeError(
-        "protocol",
-        found="a larger " + (names.message_name(kind) if names else "handshake message %d" % kind),
-        expected="at most %d bytes" % MAX_CERTIFICATE_MESSAGE,
+        "protocol", "a larger handshake message (%d)" % kind, "at most %d bytes" % MAX_CERTIFICATE_MESSAGE
     )
