@@ -37,7 +37,7 @@ def needs(chain, key, of_clients):
     return kind, len(key) * _SIGNING_FACTOR if len(key) >= _SMALLEST_RSA_KEY_BYTES else 0, row
 
 
-def fits(context, serving, begun, hellos):
+def fits(context, serving, begun, hellos=0):
     """Whether one more session fits, and its handshake, beside `begun` others and so many ClientHellos on
     their way."""
     kind, signing, row = serving.needs
@@ -58,7 +58,7 @@ def refusal(connections=0):
 def check(context, serving):
     """For a connection that no SecureServerSocket counts: raises MemoryBudgetError, or prints it, if the heap
     will not carry it."""
-    if context.budget and not fits(context, serving, 0, 0):
+    if context.budget and not fits(context, serving, 0):
         error = refusal()
         if context.budget == "raise":
             raise error
