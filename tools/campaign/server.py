@@ -69,7 +69,7 @@ def campaign(build, heapsize, folder, pki, connections=CONNECTIONS):
         for number in range(1, connections + 1):
             KINDS[number % len(KINDS)](port, how)
             if number % EVERY == 0:
-                found.append(rows.settled(asker))
+                found.append(rows.settled(asker, port, how))
                 seconds = time.monotonic() - started
                 print(f"{build}: {number:,} connections, {found[-1]:,} bytes, {seconds:.0f} s", flush=True)
         told = asker.figures()
