@@ -90,6 +90,21 @@ class PeerConnection(DtlsConnection):
         self.server_name = server_name
         self.handshake_ms = self._idle_since = ticks_ms()
 
+    def recv(self, size=_RECEIVE_BYTES, timeout_ms=None):
+        # As DtlsConnection's.
+        found = self._quick
+        if found is None or timeout_ms is not None or found.queue or found.has_more():
+            return self._one(None, size, timeout_ms)
+        found = self._server._fetch(found)
+        if not found:
+            return self._one(None, size, None)
+        # No payload is as long as its datagram.
+        found = self._quick.take(found)
+        if found and len(found) <= size:
+            self._alive = True
+            return found
+        return self._rest(found, size)
+
     def _await(self, left_ms):
         link = self._link
         if link is not None and left_ms != 0 and not (link.queue or link.has_more() or self.closed_by_peer):
@@ -322,6 +337,29 @@ class DtlsServer:
         if self._opening or ticks_diff(ticks_ms(), self._swept) >= _SWEEP_MS:
             self._go_on()
 
+    def _fetch(self, link):
+        """Bytes of a datagram of this link's peer, which it then has; 0 where something else came, which has
+        been passed on, or something else is due."""
+        if self._opening or self._timeout_ms != _SWEEP_MS or ticks_diff(ticks_ms(), self._swept) >= _SWEEP_MS:
+            return 0
+        found = self._received()
+        if found is None:
+            return 0
+        data = found[0]
+        if data and data[0] == _APPLICATION_DATA and found[1] == link.address:
+            link._datagram = data
+            link._at = 0
+            return len(data)
+        self._pass_on(data, found[1])
+        return 0
+
+    def _received(self):
+        """(datagram, address), or None: nothing for so long, or as in _take. (As small as Link.take.)"""
+        try:
+            return self._sock.recvfrom(self._size)
+        except OSError:
+            return None
+
     def _take(self):
         """Whether there was a datagram; it has been passed on."""
         try:
@@ -329,6 +367,10 @@ class DtlsServer:
         except OSError as error:
             # Others are messages about what was sent, which anybody can forge.
             return error.errno not in (_EAGAIN, _ETIMEDOUT, _ETIMEDOUT_ESP)
+        self._pass_on(data, address)
+        return True
+
+    def _pass_on(self, data, address):
         connection = self._peers.get(address)
         if connection is None:
             self._of_stranger(data, address)
@@ -339,7 +381,6 @@ class DtlsServer:
                 connection._event.set()
         else:
             self._of_handshake(connection, data, address)
-        return True
 
     def _of_stranger(self, data, address):
         opening = self._opening.get(address)

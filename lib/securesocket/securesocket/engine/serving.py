@@ -6,6 +6,7 @@ mbedTLS gets the same bytes again.
 """
 
 from certstore.compat import const, has_room, hold_room, make_room
+from certstore.errors import part
 
 from ..path import Path
 from .stock import _ONE, DEFAULT_CIPHERS, Session, tls
@@ -230,10 +231,10 @@ class ServerSession(Session):
 def _too_large(kind):
     from ..errors import HandshakeError
     from ..handshake import MAX_CERTIFICATE_MESSAGE
-    from ..messages import message_name
 
+    messages = part("securesocket.messages")
     return HandshakeError(
         "protocol",
-        found="a larger " + message_name(kind),
+        found="a larger " + (messages.message_name(kind) if messages else "message of type %d" % kind),
         expected="at most %d bytes" % MAX_CERTIFICATE_MESSAGE,
     )
