@@ -257,7 +257,6 @@ class DtlsConnection:
             link.permit = False
             self._again(self._recv, 1)
         if found:
-            link.drain()
             raise _truncated(size)
         if found is not None and link.kind == _ALERT:
             self._closed_there()
@@ -419,8 +418,7 @@ class ClientConnection(DtlsConnection):
         # As DtlsConnection's.
         if self._quick is None or timeout_ms is not None:
             return self._one(None, size, timeout_ms)
-        # One byte more than is wanted tells whether there is more.
-        found = self._quick.take(size + 1 if 0 < size < _RECEIVE_BYTES else _RECEIVE_BYTES + 1)
+        found = self._quick.take_next()
         if found and len(found) <= size:
             return found
         return self._rest(found, size)

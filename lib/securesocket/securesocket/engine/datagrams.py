@@ -314,18 +314,23 @@ class ClientSession(Link):
         Link.establish(self)
         # Not through this object: two calls less for each datagram.
         self._transmit = self.stream.send
-        self._take = self.stream.recv
+        self._next = self.stream.recv
 
-    def _pass(self, buf):
-        # As Link's, for what has not been received yet.
-        if self._datagram is None and self.permit:
-            try:
-                self._datagram = self._take(self.size)
-            except OSError:
-                # fetch() meets it again, if it stays.
-                return None
-            self._at = 0
-        return Link._pass(self, buf)
+    def take_next(self):
+        """take() of the next datagram, for which the socket waits; None also where one has more records."""
+        if self._datagram is not None:
+            return None
+        try:
+            data = self._next(self.size)
+            if data:
+                self._datagram = data
+                self._at = 0
+                self.permit = True
+                # No payload is as long as its datagram.
+                return self.ssl.recv(len(data))
+        except OSError:
+            # fetch() meets it again, or tls keeps it.
+            return None
 
     def _receive(self):
         try:
