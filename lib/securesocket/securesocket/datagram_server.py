@@ -93,13 +93,10 @@ class PeerConnection(DtlsConnection):
     def recv(self, size=_RECEIVE_BYTES, timeout_ms=None):
         # As DtlsConnection's.
         found = self._quick
-        if found is None or timeout_ms is not None or found.queue or found.has_more():
+        # (Not has_more(): one call less.)
+        if found is None or timeout_ms is not None or found.queue or found._datagram is not None:
             return self._one(None, size, timeout_ms)
         found = self._server._fetch(found)
-        if not found:
-            return self._one(None, size, None)
-        # No payload is as long as its datagram.
-        found = self._quick.take(found)
         if found and len(found) <= size:
             self._alive = True
             return found
@@ -338,27 +335,16 @@ class DtlsServer:
             self._go_on()
 
     def _fetch(self, link):
-        """Bytes of a datagram of this link's peer, which it then has; 0 where something else came, which has
-        been passed on, or something else is due."""
+        """What the next datagram gives if it is application data of this link's peer, else None: it has been
+        passed on, or something else is due."""
         if self._opening or self._timeout_ms != _SWEEP_MS or ticks_diff(ticks_ms(), self._swept) >= _SWEEP_MS:
-            return 0
-        found = self._received()
-        if found is None:
-            return 0
-        data = found[0]
-        if data and data[0] == _APPLICATION_DATA and found[1] == link.address:
-            link._datagram = data
-            link._at = 0
-            return len(data)
-        self._pass_on(data, found[1])
-        return 0
-
-    def _received(self):
-        """(datagram, address), or None: nothing for so long, or as in _take. (As small as Link.take.)"""
-        try:
-            return self._sock.recvfrom(self._size)
-        except OSError:
             return None
+        found = link.take_next()
+        stray = link.stray
+        if stray is not None:
+            link.stray = None
+            self._pass_on(stray[0], stray[1])
+        return found
 
     def _take(self):
         """Whether there was a datagram; it has been passed on."""

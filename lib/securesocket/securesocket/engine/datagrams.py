@@ -130,16 +130,6 @@ class Link(Session):
             self._at = 0
         return len(data)
 
-    def take(self, size):
-        """So many bytes, at most, of what the next record gives; None: nothing, or an error, which tls keeps.
-        (A frame as small as this lies on the C stack. For a larger one, or one that names its exception,
-        each call searches the heap for room.)"""
-        self.permit = True
-        try:
-            return self.ssl.recv(size)
-        except OSError:
-            return None
-
     def drain(self):
         """Discards what is left of a record that did not fit; whether there was any."""
         left = False
@@ -317,7 +307,9 @@ class ClientSession(Link):
         self._next = self.stream.recv
 
     def take_next(self):
-        """take() of the next datagram, for which the socket waits; None also where one has more records."""
+        """What the next datagram gives, for which the socket waits; None: nothing, or an error, which tls
+        keeps, or the one before has more records. (A frame as small as this lies on the C stack. For a larger
+        one, or one that names its exception, each call searches the heap for room.)"""
         if self._datagram is not None:
             return None
         try:
