@@ -309,6 +309,53 @@ def test_sizes_and_timeouts(once, target, pki, build):
     ]
 
 
+UNTIMED = """
+connection, error = connect(mtu=600)
+results = []
+def back(data):
+    connection.send(data)
+    return connection.recv
+# The first one goes the long way, the others the short one.
+for size in (1, 2, 563):
+    results.append(len(back(bytes(size))()))
+results.append(latched(back(bytes(101)), 100))
+results.append(latched(back(bytes(563)), 0))
+results.append(len(back(bytes(100))(100)))
+for text in (b"one", b"two", b"three"):
+    connection.send(text)
+time.sleep_ms(300)
+results.append([connection.recv().decode() for _ in range(3)])
+results.append(latched(connection.recv, 100, 50))
+results.append([back(text)().decode() for text in (b"four", b"five")])
+back(b"six")
+time.sleep_ms(100)
+results.append(connection.recv(timeout_ms=0).decode())
+results.append(back(b"seven")().decode())
+connection.close()
+results.append(latched(connection.recv))
+tell(results)
+"""
+
+
+def test_without_a_timeout(once, target, pki, build):
+    server = DtlsServed(target, pki.ec)
+    cut, late = ["DatagramError", "datagram-truncated"], ["DatagramError", "receive-timeout"]
+    assert once(server.port, {"trust": pki.root.der}, build, lines=UNTIMED) == [
+        1,
+        2,
+        563,
+        cut,
+        cut,
+        100,
+        ["one", "two", "three"],
+        late,
+        ["four", "five"],
+        "six",
+        "seven",
+        ["SecureSocketError", "closed"],
+    ]
+
+
 OPTIONS = """
 results = []
 def attempt(**how):

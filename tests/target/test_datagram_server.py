@@ -393,6 +393,52 @@ tell(asyncio.run(main()))
     assert got == ["0", "1", "2", "3", "receive-timeout"] and overflows == 6 and closed == "closed"
 
 
+READING = """
+server = DtlsServer.bind("127.0.0.1", PORT, IDENTITY)
+print("READY", 0)
+first = server.accept()
+second = server.accept()
+got = []
+while got[-1:] != ["end"]:
+    try:
+        got.append(first.recv(100).decode())
+    except OSError as error:
+        got.append(error.code)
+    first.send(b"next")
+late = [second.recv().decode() for _ in range(4)]
+tell(server, got=got, late=late)
+"""
+BETWEEN = """
+import socket
+from securesocket import DtlsClient
+client = DtlsClient.bind()
+first, second = [client.connect("localhost", PORT, SECURE) for _ in range(2)]
+stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+stranger.connect(socket.getaddrinfo("127.0.0.1", PORT)[0][-1])
+for data in (b"one", b"two", bytes(101), b"three", bytes(1195), b"four", b"end"):
+    if len(data) == 3:
+        second.send(data)
+    stranger.send(b"\x17\xfe\xfd" + bytes(50))
+    stranger.send(b"")
+    first.send(data)
+    assert first.recv() == b"next"
+second.send(b"last")
+tell(True)
+"""
+
+
+def test_a_peer_is_read_while_others_send(serve, drive, pki):
+    """Whoever reads one peer, without a timeout, gets that peer's datagrams only, and loses none of others."""
+    server = serve(lines=READING)
+    assert drive(BETWEEN, params={"PORT": server.port, "SECURE": {"trust": pki.root.der}}) is True
+    cut = "datagram-truncated"
+    told = server.result()
+    assert told["got"] == ["one", "two", cut, "three", cut, "four", "end"]
+    assert told["late"] == ["one", "two", "end", "last"]
+    # Each of the stranger's datagrams, and no other.
+    assert (told["counters"]["ignored"], told["counters"]["overflows"]) == (14, 0)
+
+
 def test_replayed_and_forged_datagrams_of_a_peer(serve, clients, proxies):
     """Everything that a peer has sent, once more and changed, from its own address."""
     server = serve()

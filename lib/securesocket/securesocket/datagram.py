@@ -88,6 +88,8 @@ class DtlsConnection:
     _link = None
     _ssl = None
     _room = 0
+    # The link while recv() may take the short way: open, and its socket waits for ever.
+    _quick = None
 
     # What a connection is asked.
 
@@ -143,13 +145,13 @@ class DtlsConnection:
     def send(self, data):
         """Sends one datagram; returns its length. Raises DatagramError "datagram-size", and then has sent
         nothing. A network that cannot take it loses it, as any router may."""
-        size = len(data)
-        if not 0 < size <= self._room:
-            self._check_size(size)
+        if len(data) > self._room or not data:
+            self._check_size(len(data))
         try:
             return self._send(data)
-        except OSError as error:
-            raise self._broken(error)
+        except OSError:
+            pass
+        return self._again(self._send, data)
 
     def recv(self, size=_RECEIVE_BYTES, timeout_ms=None):
         """One datagram; b"" once the peer has closed. Raises DatagramError: "receive-timeout" (None waits for
@@ -181,6 +183,14 @@ class DtlsConnection:
 
     _readinto = _recv
 
+    def _again(self, call, about):
+        """Raises what this call has raised: tls keeps its errors. (A frame that names its exception is too
+        large for the C stack, and each call of it then searches the heap for room.)"""
+        try:
+            return call(about)
+        except OSError as error:
+            raise self._broken(error)
+
     def _check_size(self, size):
         if self._error is not None:
             raise self._error
@@ -201,6 +211,8 @@ class DtlsConnection:
             self._await(left)
             found = self._once(buf, size)
             if found is not None:
+                if found and timeout_ms is None:
+                    self._quick = self._link
                 return found
             if timeout_ms is not None and not self._link.has_more():
                 left = timeout_ms and timeout_ms - ticks_diff(ticks_ms(), started)
@@ -233,10 +245,28 @@ class DtlsConnection:
                 raise _truncated(found)
             return found
         if found is not None and link.kind == _ALERT:
-            self._room = 0
-            self.closed_by_peer = True
+            self._closed_there()
             return found
         # Nothing that could be verified, or an empty record.
+
+    def _rest(self, found, size):
+        """Goes on with what the short way does not: no data, or more than was asked for."""
+        link = self._link
+        if found is None:
+            # Nothing, or tls has an error, which it keeps.
+            link.permit = False
+            self._again(self._recv, 1)
+        if found:
+            raise _truncated(size)
+        if found is not None and link.kind == _ALERT:
+            self._closed_there()
+            return found
+        return self._one(None, size, None)
+
+    def _closed_there(self):
+        self._quick = None
+        self._room = 0
+        self.closed_by_peer = True
 
     def _await(self, left_ms):
         """Waits so long, at most, for something to read, or leaves it to the read that follows."""
@@ -274,7 +304,7 @@ class DtlsConnection:
 
     def _drop(self):
         ssl, self._ssl = self._ssl, None
-        self._link = self._session = None
+        self._link = self._session = self._quick = None
         self._room = 0
         if ssl is not None:
             self._send = self._recv = self._readinto = self._closed
@@ -384,9 +414,19 @@ class ClientConnection(DtlsConnection):
                 self._fail(self._timeout(timeout_ms))
             poller.poll(min(left, _STEP_MS))
 
+    def recv(self, size=_RECEIVE_BYTES, timeout_ms=None):
+        # As DtlsConnection's.
+        if self._quick is None or timeout_ms is not None:
+            return self._one(None, size, timeout_ms)
+        found = self._quick.take_next()
+        if found and len(found) <= size:
+            return found
+        return self._rest(found, size)
+
     def _await(self, left_ms):
         # The socket itself waits, in the read that follows.
         if left_ms != self._timeout_ms:
+            self._quick = None
             self._timeout_ms = left_ms
             if left_ms == 0:
                 self._sock.setblocking(False)

@@ -90,6 +90,18 @@ class PeerConnection(DtlsConnection):
         self.server_name = server_name
         self.handshake_ms = self._idle_since = ticks_ms()
 
+    def recv(self, size=_RECEIVE_BYTES, timeout_ms=None):
+        # As DtlsConnection's.
+        found = self._quick
+        # (Not has_more(): one call less.)
+        if found is None or timeout_ms is not None or found.queue or found._datagram is not None:
+            return self._one(None, size, timeout_ms)
+        found = self._server._fetch(found)
+        if found and len(found) <= size:
+            self._alive = True
+            return found
+        return self._rest(found, size)
+
     def _await(self, left_ms):
         link = self._link
         if link is not None and left_ms != 0 and not (link.queue or link.has_more() or self.closed_by_peer):
@@ -322,6 +334,18 @@ class DtlsServer:
         if self._opening or ticks_diff(ticks_ms(), self._swept) >= _SWEEP_MS:
             self._go_on()
 
+    def _fetch(self, link):
+        """What the next datagram gives if it is application data of this link's peer, else None: it has been
+        passed on, or something else is due."""
+        if self._opening or self._timeout_ms != _SWEEP_MS or ticks_diff(ticks_ms(), self._swept) >= _SWEEP_MS:
+            return None
+        found = link.take_next()
+        stray = link.stray
+        if stray is not None:
+            link.stray = None
+            self._pass_on(stray[0], stray[1])
+        return found
+
     def _take(self):
         """Whether there was a datagram; it has been passed on."""
         try:
@@ -329,6 +353,10 @@ class DtlsServer:
         except OSError as error:
             # Others are messages about what was sent, which anybody can forge.
             return error.errno not in (_EAGAIN, _ETIMEDOUT, _ETIMEDOUT_ESP)
+        self._pass_on(data, address)
+        return True
+
+    def _pass_on(self, data, address):
         connection = self._peers.get(address)
         if connection is None:
             self._of_stranger(data, address)
@@ -339,7 +367,6 @@ class DtlsServer:
                 connection._event.set()
         else:
             self._of_handshake(connection, data, address)
-        return True
 
     def _of_stranger(self, data, address):
         opening = self._opening.get(address)

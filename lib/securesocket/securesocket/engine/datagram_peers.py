@@ -12,9 +12,10 @@ from certstore.compat import const, has_room, hold_room, make_room
 from ..path import Path
 from .datagrams import Link
 from .serving import ServerSession, Serving
-from .stock import tls
+from .stock import Session, tls
 
 _CHANGE_CIPHER_SPEC = const(20)
+_APPLICATION_DATA = const(23)
 _IOCTL_POLL = const(3)
 _IOCTL_CLOSE = const(4)
 _EINVAL = const(22)
@@ -54,6 +55,8 @@ class PeerSession(Link):
     """
 
     anchor_source = ""
+    # (datagram, address) that take_next() received and is not its peer's application data.
+    stray = None
 
     def __init__(self, owner, transmit, address, serving, mtu, limit, hello):
         free = make_room(_SESSION_HEAP_BYTES)
@@ -103,6 +106,21 @@ class PeerSession(Link):
         queue.append(datagram)
         return True
 
+    def take_next(self):
+        """As ClientSession's, of the datagrams of all peers: another one than this peer's is then `stray`."""
+        try:
+            found = self._next(self.size)
+            if found[1] == self.address and found[0] and found[0][0] == _APPLICATION_DATA:
+                found = found[0]
+                self._datagram = found
+                self._at = 0
+                self.permit = True
+                return self.ssl.recv(len(found))
+            self.stray = found
+        except OSError:
+            # Nothing for so long; others are messages about what was sent, which anybody can forge.
+            return None
+
     def answer(self, datagram):
         """Lets mbedTLS answer a handshake's datagram that came once more: its last flight was lost. Raises
         what tls raises."""
@@ -112,6 +130,23 @@ class PeerSession(Link):
             while self._datagram is not None:
                 self.permit = True
                 self.ssl.readinto(_NOWHERE)
+
+    def establish(self):
+        Link.establish(self)
+        server = self.owner._server
+        self._sendto = server._sock.sendto
+        self._next = server._sock.recvfrom
+        self.size = server._size
+
+    def _forward(self, buf):
+        # As Link's, two calls less.
+        if buf[0] != _APPLICATION_DATA:
+            return Session.write(self, buf)
+        try:
+            self._sendto(buf, self.address)
+        except OSError:
+            return self._once_more(buf)
+        return len(buf)
 
     def ioctl(self, request, arg):
         if request == _IOCTL_POLL:
