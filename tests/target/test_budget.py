@@ -303,7 +303,7 @@ def test_too_little_heap_to_verify_is_never_a_verdict_on_the_certificate(drive, 
 
     chain, root = PATHS[what](pki)
     server = servers.start(PythonServer, chain)
-    sizes = list(range(22_000, 44_000, 128))
+    sizes = list(range(22_000, 46_000, 128))
     params = {"STORE": anchors.build([root.der], 86400), "PORT": server.port, "SIZES": sizes}
     rows, asked = drive(FILL + PRESSURE, build="stock32", heapsize="300k", params=params)
     wrong = [row for row in rows if row[1] is not True and row[1] != "MemoryBudgetError"]

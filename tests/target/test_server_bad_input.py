@@ -210,8 +210,8 @@ def same(server, *told):
     """Memory and files are what they were: at the least behind the first two of these rounds, for what a frame or the
     C stack still points to is not always the same."""
     grown = min(one["heap"] for one in told[2:] or told[1:]) - told[0]["heap"]
-    # Under asyncio a frame may hold the connection that has ended last.
-    assert grown <= (4096 if server.front == "asyncio" else 512), [one["heap"] for one in told]
+    # Under asyncio a frame may hold the connections that have ended last; sixty a round would be far more.
+    assert grown <= (8192 if server.front == "asyncio" else 512), [one["heap"] for one in told]
     assert len({one["files"] for one in told}) == 1
 
 

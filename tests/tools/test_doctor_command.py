@@ -178,7 +178,7 @@ def test_a_heap_that_is_too_small():
 
 
 def test_a_heap_that_holds_one_handshake():
-    rows = examined("unix", "--heap", 80 * 1024)
+    rows = examined("unix", "--heap", 88 * 1024)
     assert rows["handshakes"].status == OK and "one at a time fits" in rows["handshakes"].found
 
 
