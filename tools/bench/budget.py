@@ -74,7 +74,7 @@ def empty():
 def asked():
     """What budget.check does until it knows; a no is the answer, its error is not made."""
     key, chain = budget._expected(context, "localhost")
-    return budget._fits(key, chain, context.reserve)
+    return budget.carries(key, chain, context.reserve)
 
 
 def measure(expected):

@@ -68,7 +68,7 @@ def at_limit():
     is no from the beginning."""
     at = PIECES
     for largest in LARGEST:
-        while budget._fits(key, chain, 0):
+        while budget.carries(key, chain, 0):
             if at == len(pieces):
                 return False
             pieces[at] = bytearray(1 + random(largest))
